@@ -1,0 +1,180 @@
+"""The store keeps jobs. `open_store(url)` gives one; `Store` says what each can do.
+
+A store is synchronous and belongs to one thread: a supervisor calls it from its loop, a server through the thread of
+`outlast.store.writer`. It decides nothing about states: it asks `outlast.lifecycle` and writes the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
+
+from outlast.clock import Clock, SystemClock
+from outlast.errors import StoreUnusable
+from outlast.job import Attempt, Claimed, Ended, JobRecord, NewJob, State
+from outlast.lifecycle import Ending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRecord:
+    """A worker as the store knows it."""
+
+    id: str
+    host: str
+    pid: int
+    queues: tuple[str, ...] | None
+    """The queues it serves; None for all."""
+    slots: int
+    started_at: datetime
+    lease_until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRecord:
+    """A queue with what lies in it."""
+
+    name: str
+    paused_at: datetime | None
+    queued: int
+    running: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs: every field given must match."""
+
+    state: State | None = None
+    queue: str | None = None
+    task: str | None = None
+    ids: tuple[str, ...] | None = None
+
+
+ALL = JobFilter()
+
+
+class Settled(NamedTuple):
+    """What became of a job whose attempt was settled."""
+
+    id: str
+    attempt: int
+    ending: Ending | None
+    """None when the fence was lost: another attempt has begun, or the job has ended; nothing was written."""
+
+
+class Store(Protocol):
+    """What a store can do. Every method may raise StoreError; `transaction` makes several of them one commit."""
+
+    url: str
+    clock: Clock
+
+    # ---- commits
+
+    def transaction(self, *, flush: bool = False) -> AbstractContextManager[None]:
+        """Make the calls inside it one commit, all or none. `flush`: on disk before it returns."""
+
+    def flush(self) -> None:
+        """Put on disk whatever was committed without a flush (before an at-most-once job starts)."""
+
+    def close(self) -> None: ...
+
+    # ---- the receipt
+
+    def insert(self, jobs: Sequence[NewJob]) -> None:
+        """Write jobs, all or none, flushed unless inside a transaction. Idempotent by id: sent again, nothing doubles."""
+
+    def unhold(self, server: str, ids: Collection[str] | None = None) -> int:
+        """Let jobs held by this server start: these ids, or all of them. Returns how many."""
+
+    def holders(self) -> list[str]:
+        """The servers that hold jobs now."""
+
+    # ---- the worker
+
+    def enter(self, worker: WorkerRecord) -> None:
+        """Make a worker known."""
+
+    def renew(self, worker: str, lease: timedelta) -> bool:
+        """Prolong its lease from now. False when the store no longer knows it (it was taken for dead)."""
+
+    def leave(self, worker: str) -> None:
+        """Forget a worker that has no running jobs left."""
+
+    def workers(self) -> list[WorkerRecord]: ...
+
+    def claim(
+        self,
+        worker: str,
+        limit: int,
+        *,
+        queues: Collection[str] | None = None,
+        unknown: Collection[str] = (),
+        alone: bool = False,
+    ) -> list[Claimed]:
+        """Take up to `limit` jobs that may run now, attempt + 1: by priority (high first), then due time, then order.
+
+        Leaves alone: paused queues, queues not among `queues` (None: all), tasks in `unknown`, expired jobs, and jobs
+        under suspicion of having killed a child (`alone=True` takes only those). Makes due jobs ready first.
+        """
+
+    def settle(self, ends: Sequence[Ended]) -> list[Settled]:
+        """End attempts, each fenced by (id, attempt, running), and let the jobs behind them go where the end says so."""
+
+    def cancels(self, worker: str) -> list[tuple[str, int]]:
+        """(id, attempt) of this worker's running jobs that somebody asked to cancel."""
+
+    def rescue(self, worker: str) -> list[Settled]:
+        """Take over every running job of a dead worker (`Lost`) and forget the worker."""
+
+    def expire(self) -> list[Settled]:
+        """Fail queued jobs whose time to be useful is over, and let the jobs behind them go."""
+
+    def next_due(self) -> int | None:
+        """When the next delayed or retrying job becomes due (µs), if any."""
+
+    def prune(self, keep: timedelta, *, limit: int = 1000) -> int:
+        """Delete up to `limit` jobs that ended longer than `keep` ago, with their attempts. Returns how many."""
+
+    # ---- people
+
+    def get(self, job_id: str) -> JobRecord:
+        """One job. Raises JobNotFound."""
+
+    def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
+        """Jobs that match, newest first; `before` (an id) pages on."""
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """The attempts of a job that did not succeed, oldest first, with their tracebacks."""
+
+    def cancel(self, which: JobFilter) -> list[JobRecord]:
+        """Cancel queued jobs at once and ask running ones to stop. Returns those it touched, as they are now."""
+
+    def retry(self, which: JobFilter) -> list[str]:
+        """Queue failed and cancelled jobs again, with a clean sheet of failures. Returns their ids."""
+
+    def queues(self) -> list[QueueRecord]: ...
+
+    def pause(self, queue: str) -> None:
+        """Let no job of this queue start until `resume`."""
+
+    def resume(self, queue: str) -> bool:
+        """Undo `pause`. False when it was not paused."""
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs there are in each view: scheduled, retrying, waiting, held, ready, running, and the ended states."""
+
+
+def open_store(url: str, *, clock: Clock | None = None, create: bool = True) -> Store:
+    """Open the store of a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`.
+
+    Makes and migrates it if need be. With `create=False` a store that is not there is an error (a command line never
+    creates one). Raises StoreUnusable with what is wrong and what to do.
+    """
+    if url.startswith("sqlite:"):
+        from outlast.store.sqlite import SQLiteStore
+
+        return SQLiteStore(url, clock=clock or SystemClock(), create=create)
+    raise StoreUnusable(f"no store understands {url!r}; use sqlite:///path/to/outlast.db")

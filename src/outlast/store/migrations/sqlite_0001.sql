@@ -1,0 +1,86 @@
+-- 0001: jobs, their unsuccessful attempts, queues, workers.
+-- Instants and durations are whole microseconds. A job's state machine is docs/lifecycle.md.
+
+CREATE TABLE jobs (
+    seq                 INTEGER PRIMARY KEY,
+    id                  TEXT    NOT NULL UNIQUE,
+    task                TEXT    NOT NULL,
+    queue               TEXT    NOT NULL,
+    priority            INTEGER NOT NULL,
+    luggage             TEXT    NOT NULL,
+    created_at          INTEGER NOT NULL,
+    run_at              INTEGER NOT NULL,
+    expires_at          INTEGER,
+    timeout             INTEGER,
+    max_attempts        INTEGER NOT NULL,
+    retry               TEXT,
+    at_most_once        INTEGER NOT NULL,
+    next_id             TEXT,               -- the job that may first start once this one has ended its first attempt
+    waiting             INTEGER NOT NULL,   -- 1: the job before it has not let it go yet
+    held_by             TEXT,               -- the server whose request has not unwound yet
+    state               TEXT    NOT NULL DEFAULT 'queued',
+    ready               INTEGER NOT NULL,   -- 1: may be claimed now; only such rows are in the index that claims read
+    attempt             INTEGER NOT NULL DEFAULT 0,
+    failures            INTEGER NOT NULL DEFAULT 0,
+    deaths              INTEGER NOT NULL DEFAULT 0,
+    rescues             INTEGER NOT NULL DEFAULT 0,
+    worker              TEXT,
+    started_at          INTEGER,
+    finished_at         INTEGER,
+    cancel_requested_at INTEGER,
+    result              TEXT,
+    reason              TEXT,
+    error               TEXT,
+    note                TEXT,
+    CONSTRAINT a_state_is_one_of_five
+        CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+    CONSTRAINT a_running_job_has_a_worker_and_no_other_has
+        CHECK ((state = 'running') = (worker IS NOT NULL)),
+    CONSTRAINT a_running_job_has_begun_an_attempt
+        CHECK (state <> 'running' OR (attempt > 0 AND started_at IS NOT NULL)),
+    CONSTRAINT a_ready_job_is_queued_and_free
+        CHECK (ready = 0 OR (state = 'queued' AND waiting = 0 AND held_by IS NULL)),
+    CONSTRAINT an_ended_job_has_its_time_and_no_other_has
+        CHECK ((state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)),
+    CONSTRAINT a_failed_job_has_a_reason_and_no_other_has
+        CHECK ((state = 'failed') = (reason IS NOT NULL)),
+    CONSTRAINT only_a_running_job_has_a_cancel_pending
+        CHECK (cancel_requested_at IS NULL OR state IN ('running', 'succeeded', 'cancelled'))
+) STRICT;
+
+CREATE INDEX jobs_ready    ON jobs (queue, priority DESC, run_at, seq) WHERE ready = 1;
+CREATE INDEX jobs_suspects ON jobs (queue, priority DESC, run_at, seq) WHERE ready = 1 AND deaths > 0;
+CREATE INDEX jobs_due      ON jobs (run_at) WHERE state = 'queued' AND ready = 0 AND waiting = 0 AND held_by IS NULL;
+CREATE INDEX jobs_held     ON jobs (held_by) WHERE held_by IS NOT NULL;
+CREATE INDEX jobs_running  ON jobs (worker) WHERE state = 'running';
+CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE state = 'queued' AND expires_at IS NOT NULL;
+CREATE INDEX jobs_cancels  ON jobs (worker) WHERE state = 'running' AND cancel_requested_at IS NOT NULL;
+CREATE INDEX jobs_failed   ON jobs (seq) WHERE state = 'failed';
+CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE attempts (                     -- only those that did not succeed
+    job_id     TEXT    NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    attempt    INTEGER NOT NULL,
+    outcome    TEXT    NOT NULL,
+    error      TEXT    NOT NULL,
+    traceback  TEXT    NOT NULL,
+    worker     TEXT,
+    started_at INTEGER,
+    ended_at   INTEGER NOT NULL,
+    PRIMARY KEY (job_id, attempt)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE queues (
+    name      TEXT PRIMARY KEY,
+    paused_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE workers (
+    id          TEXT PRIMARY KEY,
+    host        TEXT    NOT NULL,
+    pid         INTEGER NOT NULL,
+    queues      TEXT    NOT NULL,           -- JSON: the names it serves, or null for all
+    slots       INTEGER NOT NULL,
+    started_at  INTEGER NOT NULL,
+    lease_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
