@@ -1,6 +1,237 @@
-"""The thread of a process that owns its store connection, and its group commit.
+"""How the jobs of one process get to disk: through the supervisor where one answers, else through a thread of its own.
 
-Whatever waits when the thread comes round is committed as one transaction: a busy process pays one flush for many
-requests. The door and `enqueue` hand it jobs; everything else goes through `call`. It opens the store when first used,
-so that a server that forks after its imports shares no connection. It does not know the supervisor: that is `link`.
+1. `acommit` sends the rows down the link to the supervisor, which alone writes and answers once they are flushed.
+2. Where no supervisor answers, the thread commits whatever waits as one transaction (group commit), and rings.
+3. Everything else that asks the store (`call`, `acall`) goes through the thread, so that one connection serves.
+
+Both ways are safe to mix: rows carry ids made here, and a row that is already there is not written again.
 """
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from outlast import locks
+from outlast.clock import Clock
+from outlast.errors import NotConfirmed, StoreError
+from outlast.job import NewJob, new_id
+from outlast.premises import Premises
+from outlast.store import Store, open_store
+from outlast.store.link import Link, LinkLost, ring
+
+T = TypeVar("T")
+Ask = Callable[[Store], Any]
+_MOST_ROWS = 5000
+"""Rows of one group commit, so that no request waits for an endless transaction."""
+
+
+class Writer:
+    """The way to the store for one process. Safe to make before a fork, and to use from any thread or loop."""
+
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        self.url = url
+        self._clock = clock
+        self._premises = None if ":memory:" in url else Premises(url)
+        self._link: Link | None = None
+        self._thread: _StoreThread | None = None
+        self._starting = threading.Lock()
+        self._pid = 0
+        self._server: str | None = None
+
+    def commit(self, jobs: Sequence[NewJob], *, timeout: timedelta) -> None:
+        """Write jobs, all or none, on disk when this returns. Raises NotConfirmed."""
+        future = self._own_thread().insert(jobs)
+        try:
+            future.result(timeout.total_seconds())
+        except TimeoutError:
+            raise _out_of_time(timeout) from None
+        self.ring()
+
+    async def acommit(self, jobs: Sequence[NewJob], *, timeout: timedelta) -> None:
+        """Write jobs, all or none, on disk when this returns. Raises NotConfirmed."""
+        link = self._open_link()
+        if link is not None:
+            try:
+                return await link.insert(jobs)
+            except LinkLost:  # it may have been written or not: the thread writes what is missing
+                pass
+        await _bounded(asyncio.wrap_future(self._own_thread().insert(jobs)), timeout)
+        self.ring()
+
+    def call(self, ask: Callable[[Store], T]) -> T:
+        """Ask the store something, on the thread that owns it."""
+        answer: T = self._own_thread().ask(ask).result()
+        return answer
+
+    async def acall(self, ask: Callable[[Store], T]) -> T:
+        """`call` without blocking the loop."""
+        answer: T = await asyncio.wrap_future(self._own_thread().ask(ask))
+        return answer
+
+    def ring(self) -> None:
+        """Tell the supervisor, if there is one, that something may be claimed."""
+        if self._premises is not None:
+            ring(self._premises.socket)
+
+    def server(self) -> str:
+        """The id under which this process holds jobs. From now on it has a lock, so that its death is seen."""
+        self._notice_fork()
+        if self._server is None:
+            self._server = new_id()
+            if self._premises is not None:
+                locks.acquire(self._premises.server(self._server))
+        return self._server
+
+    def close(self) -> None:
+        """End the thread and the link. What was handed over before is written."""
+        self._notice_fork()
+        if self._link is not None:
+            self._link.close()
+        if self._thread is not None:
+            self._thread.stop()
+        if self._server is not None and self._premises is not None:
+            locks.release(self._premises.server(self._server), remove=True)
+        self._link = self._thread = self._server = None
+
+    def _own_thread(self) -> _StoreThread:
+        self._notice_fork()
+        with self._starting:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = _StoreThread(self.url, self._clock)
+        return self._thread
+
+    def _open_link(self) -> Link | None:
+        """The link of the running loop, if it is up. A broken one is tried again now and then, without waiting."""
+        if self._premises is None:
+            return None
+        self._notice_fork()
+        loop = asyncio.get_running_loop()
+        if self._link is None or self._link.loop is not loop:
+            self._link = Link(self._premises.socket, loop)
+        return self._link if self._link.is_up() else None
+
+    def _notice_fork(self) -> None:
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._link = self._thread = self._server = None
+            self._starting = threading.Lock()
+
+
+class _StoreThread(threading.Thread):
+    """Owns the store's connection. Inserts that wait are committed together; asks run one by one."""
+
+    def __init__(self, url: str, clock: Clock | None) -> None:
+        super().__init__(name="outlast-store", daemon=True)
+        self._url = url
+        self._clock = clock
+        self._store: Store | None = None
+        self._inbox: queue.SimpleQueue[tuple[Ask | Sequence[NewJob] | None, Future[Any]]] = queue.SimpleQueue()
+        self.start()
+
+    def insert(self, jobs: Sequence[NewJob]) -> Future[None]:
+        return self._put(jobs)
+
+    def ask(self, ask: Ask) -> Future[Any]:
+        return self._put(ask)
+
+    def stop(self) -> None:
+        self._put(None)
+        self.join()
+
+    def _put(self, item: Ask | Sequence[NewJob] | None) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._inbox.put((item, future))
+        return future
+
+    def run(self) -> None:
+        try:
+            while self._round():
+                pass
+        finally:
+            if self._store is not None:
+                self._store.close()
+
+    def _round(self) -> bool:
+        """Take what waits, commit its inserts as one, then answer what asks. False when told to stop."""
+        inserts: list[tuple[Sequence[NewJob], Future[Any]]] = []
+        asks: list[tuple[Ask, Future[Any]]] = []
+        stop = False
+        for item, future in self._waiting():
+            if item is None:
+                stop = True
+            elif callable(item):
+                asks.append((item, future))
+            else:
+                inserts.append((item, future))
+        if inserts:
+            self._insert(inserts)
+        for ask, future in asks:
+            _settle(future, lambda ask=ask: ask(self._opened()))  # type: ignore[misc]
+        return not stop
+
+    def _waiting(self) -> list[tuple[Ask | Sequence[NewJob] | None, Future[Any]]]:
+        taken = [self._inbox.get()]
+        rows = 0
+        with suppress(queue.Empty):
+            while rows < _MOST_ROWS:
+                taken.append(self._inbox.get_nowait())
+                item = taken[-1][0]
+                rows += 1 if item is None or callable(item) else len(item)
+        return taken
+
+    def _insert(self, inserts: list[tuple[Sequence[NewJob], Future[Any]]]) -> None:
+        """One commit for all; if it fails each is tried alone, so that nobody pays for another's bad row."""
+        rows = [job for jobs, _ in inserts for job in jobs]
+        try:
+            self._opened().insert(rows)
+        except Exception as error:
+            if len(inserts) == 1:
+                return _fail(inserts[0][1], error)
+            for jobs, future in inserts:
+                _settle(future, lambda jobs=jobs: self._opened().insert(jobs))  # type: ignore[misc]
+        else:
+            for _, future in inserts:
+                _settle(future, lambda: None)
+
+    def _opened(self) -> Store:
+        if self._store is None:
+            self._store = open_store(self._url, clock=self._clock)
+        return self._store
+
+
+def _settle(future: Future[Any], work: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        work()  # nobody waits any more, but what was handed over is done
+        return
+    try:
+        future.set_result(work())
+    except Exception as error:
+        future.set_exception(error)
+
+
+def _fail(future: Future[Any], error: Exception) -> None:
+    if future.set_running_or_notify_cancel():
+        future.set_exception(error)
+
+
+async def _bounded(work: Awaitable[T], timeout: timedelta) -> T:
+    try:
+        async with asyncio.timeout(timeout.total_seconds()):
+            return await asyncio.shield(work)
+    except TimeoutError:
+        raise _out_of_time(timeout) from None
+
+
+def _out_of_time(timeout: timedelta) -> StoreError:
+    return NotConfirmed(
+        f"the store did not confirm within {timeout.total_seconds():g} s; "
+        "the jobs may be written or not, and sending the request again is safe for the store"
+    )
