@@ -120,8 +120,14 @@ class Store(Protocol):
         under suspicion of having killed a child (`alone=True` takes only those). Makes due jobs ready first.
         """
 
+    def suspects(self, *, queues: Collection[str] | None = None, unknown: Collection[str] = ()) -> bool:
+        """Whether `claim(…, alone=True)` would find a job."""
+
     def settle(self, ends: Sequence[Ended]) -> list[Settled]:
-        """End attempts, each fenced by (id, attempt, running), and let the jobs behind them go where the end says so."""
+        """End attempts, each fenced by (id, attempt, running), and let the jobs behind them go where the end says so.
+
+        Returns one Settled for each, in the same order.
+        """
 
     def cancels(self, worker: str) -> list[tuple[str, int]]:
         """(id, attempt) of this worker's running jobs that somebody asked to cancel."""

@@ -1,0 +1,1 @@
+"""The worker: a supervisor process that claims and settles, and children that run tasks."""

@@ -1,0 +1,68 @@
+"""Finds the user's app in a child: imports its module, and the TaskQueue that was made there."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
+
+from outlast.errors import AppNotFound
+from outlast.queue import TaskQueue
+from outlast.target import Target
+
+
+def find_queue(target: Target, url: str | None = None) -> TaskQueue:
+    """Import the app and return its TaskQueue: the one for this store where there are several. Raises AppNotFound."""
+    sys.path[:] = target.path
+    os.chdir(target.folder)
+    found = _named(_imported(target), target)
+    queues = [found] if isinstance(found, TaskQueue) else [queue for queue in TaskQueue.made if queue.app is found]
+    queues = queues or list(TaskQueue.made)
+    for queue in queues:
+        if url is None or queue.url == url:
+            return queue
+    if queues:
+        return queues[0]
+    raise AppNotFound(
+        f"{target.name} was imported, but no TaskQueue was made there; "
+        "add `queue = TaskQueue(app)` beside the app, or name the module that does"
+    )
+
+
+def lifespan_of(queue: TaskQueue) -> AbstractAsyncContextManager[Any]:
+    """What a child enters before it runs jobs: the queue's `worker_lifespan` if given, else the app's own lifespan."""
+    if queue.worker_lifespan is not None:
+        return queue.worker_lifespan(queue.app)
+    if queue.app is not None:
+        return queue.app.router.lifespan_context(queue.app)  # type: ignore[no-any-return]
+    return nullcontext()
+
+
+def _imported(target: Target) -> Any:
+    try:
+        return importlib.import_module(target.module)
+    except SystemExit as error:
+        raise AppNotFound(
+            f"importing {target.module} ended the process (exit code {error.code}); if it starts a server, "
+            'put that below `if __name__ == "__main__":`, because the worker imports the module too'
+        ) from error
+    except ModuleNotFoundError as error:
+        if error.name is None or not target.module.startswith(error.name):
+            raise
+        raise AppNotFound(
+            f"there is no module {target.module!r} (looked from {target.folder}); "
+            "run the command from the folder that holds it, or name it as `package.module:app`"
+        ) from error
+
+
+def _named(module: Any, target: Target) -> Any:
+    if target.attribute is None:
+        return None
+    found = module
+    for name in target.attribute.split("."):
+        if not hasattr(found, name):
+            raise AppNotFound(f"{target.module} has no attribute {target.attribute!r}")
+        found = getattr(found, name)
+    return found() if target.factory else found

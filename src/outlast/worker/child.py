@@ -1,0 +1,201 @@
+"""A child: the process that imports the app and runs its tasks. It knows no store.
+
+1. It takes its lock, imports the app, enters its lifespan, and says `ready`.
+2. A reader thread takes jobs from the supervisor: `async def` tasks go to the loop, `def` tasks to threads. So a task
+   that blocks the loop hinders neither its `def` neighbours nor what the supervisor has to say.
+3. Outcomes go back from wherever a task ended, those of one round of the loop as one message.
+4. When the supervisor is gone its end of the socket closes, and the child ends at once: nobody would hear its outcomes,
+   and another supervisor waits for its lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+from outlast import locks, role, wire
+from outlast.errors import TaskUnknown
+from outlast.job import Claimed, Outcome
+from outlast.target import Target
+from outlast.worker import executor
+from outlast.worker.app import find_queue, lifespan_of
+from outlast.worker.outcomes import to_message
+from outlast.worker.threads import Threads
+
+_CHUNK = 1 << 18
+
+
+def main(descriptor: int) -> None:
+    """Serve the supervisor at the other end of a socket until it says `quit` or goes away."""
+    role.enter_worker()
+    _ignore_signals()
+    channel = Channel(socket.socket(fileno=descriptor))
+    verb, orders = channel.receive()
+    assert verb == "orders", verb
+    locks.acquire(Path(orders["lock"]))
+    try:
+        queue = find_queue(Target.from_message(orders["target"]), orders["url"])
+        _run(Child(channel, orders["slots"]).serve(lifespan_of(queue)))
+    except BaseException:
+        channel.send("unready", traceback.format_exc())
+        raise SystemExit(1) from None
+    channel.close()
+    os._exit(0)  # threads of tasks that were given up must not keep the process
+
+
+def _ignore_signals() -> None:
+    """The supervisor ends its children. A handler, because an ignored signal would be inherited by a task's programs."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+
+
+def _run(serving: Any) -> None:
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(serving)
+    else:
+        uvloop.run(serving)
+
+
+class Channel:
+    """The child's end of the socket: one reader; any thread may send."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._unframer = wire.Unframer()
+        self._messages: deque[list[Any]] = deque()
+        self._sending = threading.Lock()
+
+    def receive(self) -> list[Any]:
+        """The next message; waits for it. Ends the process when the supervisor is gone."""
+        while not self._messages:
+            try:
+                data = self._socket.recv(_CHUNK)
+            except OSError:
+                data = b""
+            if not data:
+                os._exit(0)
+            self._messages.extend(self._unframer.feed(data))
+        return self._messages.popleft()
+
+    def send(self, *message: Any) -> None:
+        with self._sending:
+            try:
+                self._socket.sendall(wire.frame(*message))
+            except OSError:
+                os._exit(0)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Child:
+    """Runs what the supervisor sends, and answers with outcomes."""
+
+    def __init__(self, channel: Channel, slots: int) -> None:
+        self._channel = channel
+        self._threads = Threads(slots)
+        self._tasks: dict[str, asyncio.Task[None] | None] = {}
+        self._ended: deque[list[Any]] = deque()
+        self._flushing = threading.Lock()
+        self._flush_is_due = False  # the loop's own: its round ends with a flush
+        self._loop: asyncio.AbstractEventLoop
+        self._quit: asyncio.Event
+
+    async def serve(self, lifespan: AbstractAsyncContextManager[Any]) -> None:
+        """Inside the app's lifespan, run jobs until told to quit."""
+        self._loop = asyncio.get_running_loop()
+        self._quit = asyncio.Event()
+        async with lifespan:
+            threading.Thread(target=self._read, name="outlast-reader", daemon=True).start()
+            self._channel.send("ready")
+            await self._quit.wait()
+
+    def _read(self) -> None:
+        while True:
+            verb, *rest = self._channel.receive()
+            if verb == "run":
+                self._begin([Claimed(*job) for job in rest[0]])
+            elif verb == "stop":
+                self._stop(rest[0])
+            elif verb == "quit":
+                self._loop.call_soon_threadsafe(self._quit.set)
+
+    def _begin(self, jobs: list[Claimed]) -> None:
+        awaited = []
+        for job in jobs:
+            try:
+                call = executor.begin(job)
+            except TaskUnknown as error:
+                self._channel.send("unknown", job.id, job.attempt, job.task, str(error))
+                continue
+            if isinstance(call, Outcome):
+                self._answer(job, call)
+            elif call.is_async:
+                awaited.append(call)
+            else:
+                self._tasks[job.id] = None
+                self._threads.submit(self._attempt_of(call))
+        if awaited:
+            self._loop.call_soon_threadsafe(self._start, awaited)
+        self._flush()
+
+    def _attempt_of(self, call: executor.Run) -> Callable[[], None]:
+        def attempt() -> None:
+            self._answer(call.job, executor.run(call))
+            self._flush()
+
+        return attempt
+
+    def _start(self, calls: list[executor.Run]) -> None:
+        for call in calls:
+            self._tasks[call.job.id] = self._loop.create_task(self._attempt(call))
+
+    async def _attempt(self, call: executor.Run) -> None:
+        outcome = await executor.arun(call)
+        self._answer(call.job, outcome)
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            self._loop.call_soon(self._flush_round)
+
+    def _flush_round(self) -> None:
+        self._flush_is_due = False
+        self._flush()
+
+    def _answer(self, job: Claimed, outcome: Outcome) -> None:
+        self._tasks.pop(job.id, None)
+        self._ended.append(to_message(job.id, job.attempt, outcome))
+
+    def _flush(self) -> None:
+        """Send what has ended. Whoever finds another thread sending leaves its own to that one."""
+        while self._ended:
+            if not self._flushing.acquire(blocking=False):
+                return
+            try:
+                ends = []
+                while self._ended:
+                    ends.append(self._ended.popleft())
+                if ends:
+                    self._channel.send("ended", ends)
+            finally:
+                self._flushing.release()
+
+    def _stop(self, job_id: str) -> None:
+        """Cancel an `async def` task; of a `def` task say that nothing can stop it."""
+        if job_id not in self._tasks:
+            return
+        task = self._tasks[job_id]
+        if task is None:
+            self._channel.send("stuck", job_id)
+        else:
+            self._loop.call_soon_threadsafe(task.cancel)

@@ -1,0 +1,152 @@
+"""What happens in a worker, worded in one place: one log line an event, by the standard `logging`.
+
+A line that speaks of a job has its id, task and attempt; the end of an attempt also has its duration.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from outlast.clock import steady
+from outlast.job import State
+from outlast.lifecycle import Ending
+from outlast.store import Settled
+from outlast.worker.children import Running
+from outlast.worker.settings import Settings
+
+_log = logging.getLogger("outlast.worker")
+_jobs = logging.getLogger("outlast.jobs")
+
+
+def worker_started(worker: str, settings: Settings) -> None:
+    queues = ", ".join(settings.queues) if settings.queues else "all"
+    _log.info(
+        "worker started: store %s, queues %s, %d children with %d slots each, app %s, grace %g s, "
+        "finished jobs kept for %s; worker=%s",
+        settings.url,
+        queues,
+        settings.children,
+        settings.slots,
+        settings.target.name,
+        settings.grace.total_seconds(),
+        settings.retention,
+        worker,
+    )
+
+
+def worker_leaving(worker: str, running: int, grace: timedelta) -> None:
+    _log.info("worker leaving: %d jobs may finish within %g s; worker=%s", running, grace.total_seconds(), worker)
+
+
+def worker_left(worker: str) -> None:
+    _log.info("worker left; worker=%s", worker)
+
+
+def lease_lost(worker: str, jobs: int) -> None:
+    _log.error("lease lost: ended %d running jobs, which start again; beginning anew; worker=%s", jobs, worker)
+
+
+def store_failed(error: Exception) -> None:
+    _log.error("store failed: %s", error)
+
+
+def child_cannot_start(traceback: str, pause: float) -> None:
+    _log.error("the app does not start in the worker, which tries again in %g s:\n%s", pause, traceback.rstrip())
+
+
+def child_died(pid: int, death: str, *, was_ready: bool) -> None:
+    when = "" if was_ready else " before it was ready"
+    _log.error("child %d %s%s; starting another", pid, death, when)
+
+
+def child_replaced(pid: int, jobs: int) -> None:
+    _log.warning("child %d is stuck in a task that cannot be stopped; replacing it (%d jobs in it)", pid, jobs)
+
+
+def task_unknown(task: str, why: str) -> None:
+    _log.warning("unknown task %s: %s; its jobs wait for a worker that has it", task, why)
+
+
+def orphans_live(worker: str) -> None:
+    _log.warning("children of the dead worker %s still live; its jobs wait until they are gone", worker)
+
+
+def rescued(worker: str, jobs: Sequence[Settled]) -> None:
+    if jobs:
+        _log.warning("rescued %d jobs of the dead worker %s", len(jobs), worker)
+    for job in jobs:
+        _jobs.info("rescued id=%s attempt=%d", job.id, job.attempt)
+
+
+def unheld(server: str, jobs: int) -> None:
+    if jobs:
+        _log.warning(
+            "%d jobs let go whose server died before its request had unwound; "
+            "data it was about to commit may be missing; server=%s",
+            jobs,
+            server,
+        )
+
+
+def expired(jobs: Sequence[Settled]) -> None:
+    for job in jobs:
+        _jobs.warning("expired id=%s attempt=%d", job.id, job.attempt)
+
+
+def attempt_started(running: Running) -> None:
+    if _jobs.isEnabledFor(logging.DEBUG):
+        job = running.job
+        _jobs.debug("started id=%s task=%s attempt=%d child=%d", job.id, job.task, job.attempt, running.child.pid)
+
+
+def attempt_ended(running: Running, settled: Settled) -> None:
+    """Successes are told at DEBUG, everything else louder."""
+    ending = settled.ending
+    level = logging.ERROR if ending is None or ending.state is State.FAILED else _level(ending)
+    if not _jobs.isEnabledFor(level):
+        return
+    job = running.job
+    seconds = steady() - running.since
+    _jobs.log(
+        level,
+        "%s id=%s task=%s attempt=%d duration=%.3fs%s",
+        _word(ending),
+        job.id,
+        job.task,
+        job.attempt,
+        seconds,
+        _detail(ending),
+    )
+    if ending is not None and ending.traceback:
+        _jobs.log(level, "%s", ending.traceback.rstrip())
+
+
+def _level(ending: Ending) -> int:
+    if ending.state is State.SUCCEEDED:
+        return logging.DEBUG
+    return logging.WARNING if ending.error else logging.INFO
+
+
+def _word(ending: Ending | None) -> str:
+    if ending is None:
+        return "not counted (another attempt has begun, or the job has ended)"
+    if ending.state is State.QUEUED:
+        return "retrying" if ending.error else "put back"
+    return str(ending.state)
+
+
+def _detail(ending: Ending | None) -> str:
+    if ending is None:
+        return ""
+    parts = []
+    if ending.reason is not None:
+        parts.append(f"reason={ending.reason}")
+    if ending.error:
+        parts.append(f"error={ending.error!r}")
+    if ending.state is State.QUEUED:
+        parts.append(f"again_in={ending.wait / 1e6:.3g}s")
+    if ending.note:
+        parts.append(f"note={ending.note!r}")
+    return "".join(f" {part}" for part in parts)

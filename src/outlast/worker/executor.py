@@ -1,0 +1,138 @@
+"""Runs one attempt of a job and says what it came to. It never writes to a store and never raises.
+
+`begin` finds the function and unpacks its arguments; `run` calls a `def`, `arun` awaits an `async def`. What the code
+returns or raises becomes an Outcome, a value; one place gives outcomes to the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import traceback
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from outlast import names
+from outlast.clock import span
+from outlast.errors import Fail, LuggageMisfit, LuggageRefused, LuggageTooLarge, Retry, Snooze, TaskUnknown
+from outlast.job import Claimed, Erred, Outcome, Released, Snoozed, Stopped, Succeeded
+from outlast.luggage import Signature, pack_value
+from outlast.retry import StoredPolicy
+
+MISFIT_PAUSE = 30_000_000
+"""Microseconds before a job whose arguments do not fit this code is offered again (to other code, it is hoped)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentJob:
+    """The job that the running code belongs to."""
+
+    id: str
+    attempt: int
+    task: str
+    failures: int
+
+
+@dataclass(slots=True)
+class Run:
+    """A call that is ready to be made."""
+
+    job: Claimed
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    is_async: bool
+
+
+_log = logging.getLogger("outlast.worker")
+_current: ContextVar[Claimed | None] = ContextVar("outlast_current_job", default=None)
+_functions: dict[str, tuple[Callable[..., Any], Signature, bool]] = {}
+
+
+def current_job() -> CurrentJob | None:
+    """The job that is running this code; None outside a task."""
+    job = _current.get()
+    return None if job is None else CurrentJob(job.id, job.attempt, job.task, job.failures)
+
+
+def begin(job: Claimed) -> Run | Outcome:
+    """The call that a job asks for, or what its attempt came to if there is none to make.
+
+    Raises TaskUnknown when this code does not have the task: the job then waits for a worker that does.
+    """
+    func, signature, is_async = _functions.get(job.task) or _find(job.task)
+    try:
+        args, kwargs = signature.unpack(job.luggage)
+    except LuggageMisfit as error:
+        note = f"{error}; waits for code that fits it"
+        return Released(note, MISFIT_PAUSE, begun=False)
+    except Exception as error:
+        return _erred(job, error)
+    return Run(job, func, args, kwargs, is_async)
+
+
+def run(call: Run) -> Outcome:
+    """Call a `def` task in this thread."""
+    token = _current.set(call.job)
+    try:
+        return _succeeded(call, call.func(*call.args, **call.kwargs))
+    except BaseException as error:
+        return _outcome(call.job, error)
+    finally:
+        _current.reset(token)
+
+
+async def arun(call: Run) -> Outcome:
+    """Await an `async def` task. Its cancellation, from inside or outside, is an outcome too."""
+    token = _current.set(call.job)
+    try:
+        return _succeeded(call, await call.func(*call.args, **call.kwargs))
+    except BaseException as error:
+        return _outcome(call.job, error)
+    finally:
+        _current.reset(token)
+
+
+def _find(task: str) -> tuple[Callable[..., Any], Signature, bool]:
+    try:
+        found = names.resolve(task)
+    except Exception as error:
+        raise TaskUnknown(f"this code does not have the task {task}: {error}") from error
+    func = getattr(found, "func", found)  # a Task wraps its function
+    if not callable(func):
+        raise TaskUnknown(f"{task} is not a function in this code")
+    entry = (func, Signature.of(func), inspect.iscoroutinefunction(func))
+    _functions[task] = entry
+    return entry
+
+
+def _succeeded(call: Run, result: Any) -> Outcome:
+    if result is None:
+        return Succeeded()
+    try:
+        return Succeeded(pack_value(result))
+    except (LuggageRefused, LuggageTooLarge) as error:
+        # The work is done; only its result cannot be kept. To fail it would do the work again.
+        _log.warning("result not kept id=%s task=%s: %s", call.job.id, call.job.task, error)
+        return Succeeded()
+
+
+def _outcome(job: Claimed, error: BaseException) -> Outcome:
+    if isinstance(error, Snooze):
+        return Snoozed(span(error.delay))
+    if isinstance(error, asyncio.CancelledError):
+        return Stopped()
+    return _erred(job, error)
+
+
+def _erred(job: Claimed, error: BaseException) -> Outcome:
+    again = isinstance(error, Retry) or (
+        not isinstance(error, Fail) and StoredPolicy.from_row(job.retry).covers(error)
+    )
+    delay = span(error.delay) if isinstance(error, Retry) and error.delay is not None else None
+    line = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    own = error.__traceback__.tb_next if error.__traceback__ else None  # without our frame
+    return Erred(line, "".join(traceback.format_exception(type(error), error, own)), again, delay)

@@ -1,0 +1,170 @@
+"""The children of a supervisor: starts them, hands jobs to the least busy, replaces the stuck and the dead."""
+
+from __future__ import annotations
+
+import selectors
+from collections.abc import Callable
+from typing import Any
+
+from outlast.clock import steady
+from outlast.job import Claimed
+from outlast.premises import Premises
+from outlast.worker import events
+from outlast.worker.children import Child
+from outlast.worker.settings import Settings
+
+_LONGEST_PAUSE = 30.0
+"""Seconds between tries to start a child whose app does not start."""
+_LAST_WISH = 2.0
+"""Seconds a child has to leave the app's lifespan after its last job."""
+
+Started = Callable[[Claimed, Child], None]
+
+
+class Nursery:
+    """As many children as the settings say."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        worker: str,
+        premises: Premises,
+        selector: selectors.BaseSelector,
+        on_message: Callable[[Child, list[Any]], None],
+    ) -> None:
+        self.worker = worker
+        self.children: dict[int, Child] = {}
+        """By process id."""
+        self.next_look = 0.0
+        """When `tend` has something to do (steady clock)."""
+        self.is_closing = False
+        self._settings = settings
+        self._premises = premises
+        self._selector = selector
+        self._on_message = on_message
+        self._number = 0
+        self._failures = 0
+        self._pause_until = 0.0
+
+    # ---- starting and ending ---------------------------------------------------------------------------------------
+
+    def tend(self, now: float) -> None:
+        """Start what is missing, and end what has drained or had its time."""
+        for child in list(self.children.values()):
+            if child.is_leaving and self._is_over(child, now):
+                child.kill()
+                child.leave_by = None
+        missing = self._settings.children - sum(not child.is_leaving for child in self.children.values())
+        if not self.is_closing and now >= self._pause_until:
+            for _ in range(missing):
+                self._start()
+            missing = 0
+        self._set_next_look(missing > 0 and not self.is_closing)
+
+    def on_message(self, child: Child, verb: str, *rest: Any) -> None:
+        """`ready`, or `unready` with the traceback of why the app does not start."""
+        if verb == "ready":
+            child.is_ready = True
+            self._failures = 0
+        else:
+            self._failures += 1
+            pause = min(_LONGEST_PAUSE, 0.5 * 2**self._failures)
+            self._pause_until = steady() + pause
+            child.is_leaving = True
+            events.child_cannot_start(rest[0], pause)
+
+    def ended(self, pid: int) -> Child | None:
+        """The child that had this process id, no longer one of ours. One that dies before it is ready makes us wait."""
+        child = self.children.pop(pid, None)
+        if child is not None and not child.is_ready and not child.is_leaving:
+            self._failures += 1
+            self._pause_until = steady() + min(_LONGEST_PAUSE, 0.5 * 2**self._failures)
+        return child
+
+    def replace(self, child: Child, leave_by: float) -> None:
+        """Give it no more jobs, and end it once only stuck ones are left, or at `leave_by`."""
+        if not child.is_leaving:
+            events.child_replaced(child.pid, len(child.running))
+            child.is_leaving = True
+            child.leave_by = leave_by
+        self.next_look = 0.0
+
+    def kill_all(self) -> None:
+        for child in self.children.values():
+            child.kill()
+
+    def quit_all(self) -> None:
+        """Let the children leave the app's lifespan, and end those that take too long over it."""
+        for child in self.children.values():
+            if child.leave_by is None and not child.was_killed:
+                child.quit()
+                child.leave_by = steady() + _LAST_WISH
+                self.next_look = min(self.next_look, child.leave_by)
+
+    def _start(self) -> None:
+        self._number += 1
+        child = Child(self._number, self._premises.child(self.worker, self._number), self._settings.slots)
+        orders = {
+            "url": self._settings.url,
+            "target": self._settings.target.to_message(),
+            "slots": self._settings.slots,
+            "lock": str(child.lock),
+            "log_level": self._settings.log_level,
+        }
+        child.start(self._selector, orders, self._on_message)
+        self.children[child.pid] = child
+
+    def _is_over(self, child: Child, now: float) -> bool:
+        if child.leave_by is None:
+            return False
+        drained = bool(child.running) and all(running.is_stuck for running in child.running.values())
+        return drained or now >= child.leave_by
+
+    def _set_next_look(self, is_missing: bool) -> None:
+        looks = [child.leave_by for child in self.children.values() if child.leave_by is not None]
+        if is_missing:
+            looks.append(self._pause_until)
+        self.next_look = min(looks, default=float("inf"))
+
+    # ---- work --------------------------------------------------------------------------------------------------------
+
+    def free(self) -> int:
+        """Jobs that could start now."""
+        return sum(child.free() for child in self.children.values())
+
+    def hand_out(self, jobs: list[Claimed], started: Started) -> None:
+        """Each job to the child that has the fewest."""
+        batches: dict[int, list[Claimed]] = {}
+        open_children = [child for child in self.children.values() if child.free() > 0]
+        for job in jobs:
+            child = min(open_children, key=_load)
+            started(job, child)
+            batches.setdefault(child.pid, []).append(job)
+            if child.free() == 0:
+                open_children.remove(child)
+        for pid, batch in batches.items():
+            self.children[pid].run(batch)
+
+    def reserve(self) -> bool:
+        """Keep a child free for jobs that must run alone. True once it is."""
+        lone = next((child for child in self.children.values() if child.is_reserved and not child.is_leaving), None)
+        if lone is None:
+            candidates = [child for child in self.children.values() if child.is_ready and not child.is_leaving]
+            if not candidates:
+                return False
+            lone = min(candidates, key=_load)
+            lone.is_reserved = True
+        return not lone.running
+
+    def unreserve(self) -> None:
+        for child in self.children.values():
+            child.is_reserved = False
+
+    def run_alone(self, job: Claimed, started: Started) -> None:
+        child = next(child for child in self.children.values() if child.is_reserved and not child.is_leaving)
+        started(job, child)
+        child.run([job])
+
+
+def _load(child: Child) -> int:
+    return len(child.running)

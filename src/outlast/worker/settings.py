@@ -1,0 +1,77 @@
+"""What a supervisor is told at its start: it imports none of the user's code, so everything comes with the orders."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from outlast.clock import span
+from outlast.target import Target
+
+SLOTS = 40
+"""Jobs a child runs at once: as many as FastAPI has threads for `def` endpoints."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a worker works."""
+
+    url: str
+    target: Target
+    children: int
+    slots: int
+    queues: tuple[str, ...] | None = None
+    """Only these queues; None for all."""
+    grace: timedelta = timedelta(seconds=8)
+    retention: timedelta = timedelta(days=7)
+    lease: timedelta = timedelta(seconds=15)
+    hosted: bool = False
+    """Started by a server: leaves when that server is gone, and when another has the seat."""
+    log_level: str = "INFO"
+
+    def to_message(self) -> dict[str, Any]:
+        return {
+            "url": self.url,
+            "target": self.target.to_message(),
+            "children": self.children,
+            "slots": self.slots,
+            "queues": self.queues,
+            "grace": span(self.grace),
+            "retention": span(self.retention),
+            "lease": span(self.lease),
+            "hosted": self.hosted,
+            "log_level": self.log_level,
+        }
+
+    @classmethod
+    def from_message(cls, fields: dict[str, Any]) -> Settings:
+        durations = {name: timedelta(microseconds=fields[name]) for name in ("grace", "retention", "lease")}
+        queues = None if fields["queues"] is None else tuple(fields["queues"])
+        return cls(**{**fields, **durations, "queues": queues, "target": Target.from_message(fields["target"])})
+
+
+def cores() -> int:
+    """The cores this process really has: its affinity, and the quota of its container."""
+    try:
+        allowed = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        allowed = os.cpu_count() or 1
+    return max(1, min(allowed, _quota() or allowed))
+
+
+def _quota() -> int | None:
+    """The cores a Linux control group (v2, then v1) grants, rounded up; None without a limit."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text().strip()
+            period = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if not quota.isdigit() or int(period) == 0:
+        return None
+    return -(-int(quota) // int(period))

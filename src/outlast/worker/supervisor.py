@@ -1,0 +1,505 @@
+"""The supervisor: claims, settles, keeps the lease, and minds its children. It imports none of the user's code.
+
+One loop, one thread. Each turn:
+
+1. wait for messages (servers' rows, children's outcomes), signals, or the next timer;
+2. one transaction: write the rows, settle what ended, claim for the slots that are free;
+3. answer the servers, hand the jobs to children;
+4. tend: lease, timeouts, cancels, dead and stuck children, dead workers, old jobs.
+
+So the store is written by one process that never fights itself for the lock, and a busy turn pays one flush for all.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import os
+import selectors
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from outlast import locks
+from outlast.clock import SystemClock, steady, to_instant
+from outlast.errors import StoreError
+from outlast.job import Claimed, Crashed, Ended, NewJob, Outcome, Released, new_id
+from outlast.premises import Premises
+from outlast.store import Store, WorkerRecord, open_store
+from outlast.worker import chores, events
+from outlast.worker.children import CANCEL, SHUTDOWN, TIMEOUT, Child, Running
+from outlast.worker.nursery import Nursery
+from outlast.worker.outcomes import from_message
+from outlast.worker.peer import Peer
+from outlast.worker.settings import Settings
+
+SEAT_TAKEN = 75
+"""Exit code of a hosted supervisor that found another in the seat (EX_TEMPFAIL)."""
+_CHORES = 1.0
+_STOP_PATIENCE = 0.5
+"""Seconds for cancelled tasks to clean up when a shutdown's grace is over."""
+_log = logging.getLogger("outlast.worker")
+
+
+class Supervisor:
+    """One worker: `run` serves until told to leave, and returns the exit code."""
+
+    def __init__(self, settings: Settings, host: int | None = None) -> None:
+        self._settings = settings
+        self._host = host
+        self._clock = SystemClock()
+        self._premises = Premises(settings.url)
+        self.id = new_id()
+        self._selector = selectors.DefaultSelector()
+        self._running: dict[str, Running] = {}
+        self._inserts: list[tuple[Peer, int, list[NewJob]]] = []
+        self._ends: list[tuple[Running, Ended]] = []
+        self._unknown: set[str] = set()
+        self._deadlines: list[tuple[float, str, int]] = []
+        self._look = True
+        """Whether something may be claimable that was not at the last claim."""
+        self._suspicion = False
+        """Whether there may be jobs that must run alone."""
+        self._next_chores = 0.0
+        self._next_due: float | None = None
+        self._lease_until = 0.0
+        self._next_renewal = 0.0
+        self._pause_until = 0.0
+        self._leave_by: float | None = None
+        self._is_last_call = False
+        self._listener: socket.socket | None = None
+        self._servers: set[Peer] = set()
+        self._store: Store
+
+    def run(self) -> int:
+        """Serve until a signal, or the end of the host, says to leave; then drain. Returns the exit code."""
+        if not self._take_seat() and self._settings.hosted:
+            return SEAT_TAKEN
+        self._open()
+        while not self._has_left():
+            self._wait()
+            self._commit()
+            self._tend()
+        self._close()
+        return 0
+
+    # ---- start ---------------------------------------------------------------------------------------------------
+
+    def _take_seat(self) -> bool:
+        """Be the one supervisor of this store that servers talk to. A worker run by hand works without it too."""
+        if not locks.acquire(self._premises.seat):
+            return False
+        path = self._premises.socket
+        if os.path.exists(path):
+            os.unlink(path)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(path)
+        self._listener.listen(128)
+        self._listener.setblocking(False)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._on_server)
+        return True
+
+    def _open(self) -> None:
+        """Children first: they import the app while the store is opened and the dead are buried."""
+        locks.acquire(self._premises.worker(self.id))
+        self._watch_signals()
+        self._watch_host()
+        self._nursery = Nursery(self._settings, self.id, self._premises, self._selector, self._on_child)
+        self._nursery.tend(steady())
+        self._store = open_store(self._settings.url, clock=self._clock)
+        self._enter()
+        events.worker_started(self.id, self._settings)
+        self._do_chores()
+
+    def _enter(self) -> None:
+        now = to_instant(self._clock.now())
+        record = WorkerRecord(
+            id=self.id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=self._settings.queues,
+            slots=self._settings.children * self._settings.slots,
+            started_at=now,
+            lease_until=now + self._settings.lease,
+        )
+        self._store.enter(record)
+        self._lease_until = steady() + self._settings.lease.total_seconds()
+        self._next_renewal = steady() + self._settings.lease.total_seconds() / 3
+
+    def _watch_signals(self) -> None:
+        reading, writing = socket.socketpair()
+        writing.setblocking(False)
+        reading.setblocking(False)
+        signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+        self._signals = (reading, writing)
+        self._selector.register(reading, selectors.EVENT_READ, self._on_signal)
+
+    def _watch_host(self) -> None:
+        if self._host is not None:
+            self._selector.register(self._host, selectors.EVENT_READ, self._on_host)
+
+    # ---- 1. wait -------------------------------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        for key, mask in self._selector.select(self._patience()):
+            handler: Callable[[int], None] = key.data
+            handler(mask)
+
+    def _patience(self) -> float:
+        """Seconds until something must be done that no message announces."""
+        now = steady()
+        if self._can_claim() and self._look and self._nursery.free() > 0 and now >= self._pause_until:
+            return 0.0
+        timers = [self._next_chores, self._next_renewal, self._nursery.next_look]
+        if self._next_due is not None:
+            timers.append(max(self._next_due, self._pause_until))
+        if self._deadlines:
+            timers.append(self._deadlines[0][0])
+        if self._ends:
+            timers.append(self._pause_until)
+        if self._leave_by is not None:
+            timers.append(self._leave_by)
+        return max(0.0, min(timers) - now)
+
+    def _on_server(self, _: int) -> None:
+        assert self._listener is not None
+        try:
+            sock, _address = self._listener.accept()
+        except OSError:
+            return
+        self._servers.add(Peer(self._selector, sock, self._on_server_message, self._on_server_gone))
+
+    def _on_server_message(self, peer: Peer, message: list[Any]) -> None:
+        verb, *rest = message
+        if verb == "insert":
+            number, rows = rest
+            self._inserts.append((peer, number, [NewJob._make(row) for row in rows]))
+        elif verb == "ring":
+            self._look = True
+
+    def _on_server_gone(self, peer: Peer) -> None:
+        """A server that is gone may have left jobs held."""
+        self._servers.discard(peer)
+        self._next_chores = 0.0
+
+    def _on_child(self, child: Child, message: list[Any]) -> None:
+        verb, *rest = message
+        if verb == "ended":
+            self._on_ended(child, rest[0])
+        elif verb == "stuck":
+            self._on_stuck(child, rest[0])
+        elif verb == "unknown":
+            self._on_unknown(child, *rest)
+        else:
+            self._nursery.on_message(child, verb, *rest)
+            self._look = True
+
+    def _on_ended(self, child: Child, ends: list[list[Any]]) -> None:
+        for message in ends:
+            end = from_message(message)
+            running = child.running.get(end.id)
+            if running is not None and running.job.attempt == end.attempt:
+                self._end(running, Ended(end.id, end.attempt, running.came_to(end.outcome)))
+
+    def _on_stuck(self, child: Child, job_id: str) -> None:
+        running = child.running.get(job_id)
+        if running is not None:
+            self._give_up(running)
+
+    def _on_unknown(self, child: Child, job_id: str, attempt: int, task: str, why: str) -> None:
+        """It stays queued for a worker whose code knows it; this one asks for no more of its kind."""
+        running = child.running.get(job_id)
+        if running is None:
+            return
+        if task not in self._unknown:
+            self._unknown.add(task)
+            events.task_unknown(task, why)
+        self._end(running, Ended(job_id, attempt, Released(f"{why}; waits for a worker that has it", begun=False)))
+
+    def _end(self, running: Running, end: Ended) -> None:
+        del running.child.running[end.id]
+        del self._running[end.id]
+        self._ends.append((running, end))
+
+    def _on_signal(self, _: int) -> None:
+        for number in self._signals[0].recv(4096):
+            if number == signal.SIGCHLD:
+                self._reap()
+            else:
+                self._leave(at_once=self._leave_by is not None)
+
+    def _on_host(self, _: int) -> None:
+        """The host's end of the pipe is closed: it is gone, however it went."""
+        assert self._host is not None
+        self._selector.unregister(self._host)
+        self._leave()
+
+    def _reap(self) -> None:
+        """Every child that has ended; as process 1 also what others left behind."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            child = self._nursery.ended(pid)
+            if child is not None:
+                self._bury(child, os.waitstatus_to_exitcode(status))
+
+    def _bury(self, child: Child, code: int) -> None:
+        """A child has died. What it had sent counts; what it still had is stopped, or has crashed with it."""
+        child.last_words()
+        alone = len(child.running) == 1
+        for running in list(child.running.values()):
+            outcome: Outcome
+            if child.was_killed:
+                outcome = running.stopped()
+            else:
+                outcome = Crashed(f"its child process {_death(code)}", alone)
+            self._end(running, Ended(running.job.id, running.job.attempt, outcome))
+        if not child.was_killed and not child.is_leaving:
+            events.child_died(child.pid, _death(code), was_ready=child.is_ready)
+        self._nursery.tend(steady())
+        self._look = True
+        self._next_chores = 0.0  # a crash leaves suspects
+
+    # ---- 2. and 3. one transaction, then the answers ---------------------------------------------------------------
+
+    def _commit(self) -> None:
+        if steady() < self._pause_until and not self._inserts:
+            return
+        looking = self._look and self._can_claim()
+        if not (self._inserts or self._ends or (looking and (self._nursery.free() or self._suspicion))):
+            return
+        inserts, ends = self._inserts, self._ends
+        self._inserts = []
+        try:
+            claimed, alone = self._transact(inserts, ends, looking)
+        except StoreError as error:
+            self._store_failed(inserts, error)
+            return
+        self._ends = []
+        for peer, number, _ in inserts:
+            peer.send("kept", number)
+        self._hand_out(claimed)
+        if alone is not None:
+            self._nursery.run_alone(alone, self._started)
+
+    def _transact(
+        self, inserts: list[tuple[Peer, int, list[NewJob]]], ends: list[tuple[Running, Ended]], looking: bool
+    ) -> tuple[list[Claimed], Claimed | None]:
+        store, settled, claimed, alone = self._store, [], [], None
+        with store.transaction(flush=bool(inserts)):
+            for _, _, rows in inserts:
+                store.insert(rows)
+            if ends:
+                settled = store.settle([end for _, end in ends])
+            if looking or ((inserts or ends) and self._can_claim()):
+                claimed = self._claim()
+                alone = self._claim_alone()
+        for (running, _), end in zip(ends, settled, strict=True):
+            events.attempt_ended(running, end)
+        if any(job.at_most_once for job in claimed) or (alone is not None and alone.at_most_once):
+            store.flush()  # once begun, such a job must never be seen as queued again
+        if not self._look:
+            self._set_next_due()
+        return claimed, alone
+
+    def _claim(self) -> list[Claimed]:
+        """For every free slot; there may be more where all were filled."""
+        free = self._nursery.free()
+        claimed = []
+        if free:
+            claimed = self._store.claim(
+                self.id, free, queues=self._settings.queues, unknown=self._unknown
+            )
+        self._look = len(claimed) == free
+        return claimed
+
+    def _claim_alone(self) -> Claimed | None:
+        """A suspect, when a child has been kept free for it."""
+        if not self._suspicion:
+            return None
+        if not self._nursery.reserve():
+            return None
+        found = self._store.claim(
+            self.id, 1, queues=self._settings.queues, unknown=self._unknown, alone=True
+        )
+        if not found:
+            self._suspicion = False
+            self._nursery.unreserve()
+            self._look = True
+            return None
+        return found[0]
+
+    def _hand_out(self, claimed: list[Claimed]) -> None:
+        if claimed:
+            self._nursery.hand_out(claimed, self._started)
+
+    def _started(self, job: Claimed, child: Child) -> None:
+        now = steady()
+        running = child.running[job.id] = self._running[job.id] = Running(job, child, now)
+        if job.timeout is not None:
+            heapq.heappush(self._deadlines, (now + job.timeout / 1e6, job.id, job.attempt))
+        events.attempt_started(running)
+
+    def _set_next_due(self) -> None:
+        due = self._store.next_due()
+        self._next_due = None if due is None else steady() + max(0.0, (due - self._clock.now()) / 1e6)
+
+    def _store_failed(self, inserts: list[tuple[Peer, int, list[NewJob]]], error: StoreError) -> None:
+        """Ends are kept and written later; rows are refused, and their servers say 503."""
+        events.store_failed(error)
+        for peer, number, _ in inserts:
+            peer.send("refused", number, str(error))
+        self._pause_until = steady() + 0.5
+
+    # ---- 4. tend ---------------------------------------------------------------------------------------------------
+
+    def _tend(self) -> None:
+        now = steady()
+        if self._next_due is not None and now >= self._next_due:
+            self._next_due, self._look = None, True
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, job_id, attempt = heapq.heappop(self._deadlines)
+            self._stop_overdue(job_id, attempt)
+        if now >= self._next_renewal:
+            self._renew(now)
+        if now >= self._next_chores:
+            self._do_chores()
+        if self._leave_by is not None and now >= self._leave_by:
+            self._stop_rest(now)
+        self._nursery.tend(now)
+
+    def _stop_overdue(self, job_id: str, attempt: int) -> None:
+        running = self._running.get(job_id)
+        if running is not None and running.job.attempt == attempt:
+            self._stop(running, TIMEOUT)
+
+    def _stop(self, running: Running, why: str) -> None:
+        """Ask the child to stop a job. One that does not obey within the grace is given up with its child."""
+        if running.stop is not None:
+            if why == TIMEOUT:
+                self._give_up(running)
+            return
+        running.stop = why
+        running.child.stop(running.job.id)
+        patience = steady() + self._settings.grace.total_seconds()
+        heapq.heappush(self._deadlines, (patience, running.job.id, running.job.attempt))
+
+    def _give_up(self, running: Running) -> None:
+        """Nothing stops this job but the end of its child, which takes no more jobs, drains, and is replaced."""
+        running.is_stuck = True
+        self._nursery.replace(running.child, steady() + self._settings.grace.total_seconds())
+
+    def _renew(self, now: float) -> None:
+        """Renewed before anything is rescued: after a sleep of the machine the lease is old, not lost."""
+        lease = self._settings.lease
+        try:
+            known = self._store.renew(self.id, lease)
+        except StoreError as error:
+            events.store_failed(error)
+            known = now < self._lease_until
+        else:
+            if known:
+                self._lease_until = now + lease.total_seconds()
+        self._next_renewal = now + lease.total_seconds() / 3
+        if not known:
+            self._cut_off()
+
+    def _cut_off(self) -> None:
+        """The lease is over: others may run our jobs. End ours, and begin again as a new worker."""
+        events.lease_lost(self.id, len(self._running))
+        self._nursery.kill_all()
+        for running in list(self._running.values()):
+            del running.child.running[running.job.id]
+        self._running.clear()
+        self._ends.clear()
+        old, self.id = self.id, new_id()
+        locks.acquire(self._premises.worker(self.id))
+        self._nursery.worker = self.id
+        try:
+            self._enter()
+        except StoreError as error:
+            events.store_failed(error)
+            self._next_renewal = steady() + 1.0
+        locks.release(self._premises.worker(old), remove=True)
+
+    def _do_chores(self) -> None:
+        """What is done now and then, not for a message: the slow poll is one of them."""
+        self._next_chores = steady() + _CHORES
+        self._look = True
+        if self._listener is None and not self._settings.hosted and self._leave_by is None:
+            self._take_seat()
+        try:
+            for job_id, attempt in self._store.cancels(self.id):
+                running = self._running.get(job_id)
+                if running is not None and running.job.attempt == attempt:
+                    self._stop(running, CANCEL)
+            chores.do(self._store, self._premises, self.id, self._settings.retention)
+            self._suspicion |= self._store.suspects(queues=self._settings.queues, unknown=self._unknown)
+        except StoreError as error:
+            events.store_failed(error)
+
+    # ---- leave -----------------------------------------------------------------------------------------------------
+
+    def _can_claim(self) -> bool:
+        return self._leave_by is None
+
+    def _leave(self, *, at_once: bool = False) -> None:
+        """Stop claiming, give up the seat to whoever is next, and let running jobs finish within the grace."""
+        if self._leave_by is None:
+            events.worker_leaving(self.id, len(self._running), self._settings.grace)
+            self._commit()
+            self._leave_by = steady() + self._settings.grace.total_seconds()
+            self._give_up_seat()
+            self._nursery.is_closing = True
+        if at_once:
+            self._leave_by = steady()
+
+    def _give_up_seat(self) -> None:
+        if self._listener is None:
+            return
+        self._selector.unregister(self._listener)
+        self._listener.close()
+        self._listener = None
+        for peer in self._servers:
+            peer.close()
+        if os.path.exists(self._premises.socket):
+            os.unlink(self._premises.socket)
+        locks.release(self._premises.seat)
+
+    def _stop_rest(self, now: float) -> None:
+        """The grace is over: cancel what can be cancelled, and soon after kill the rest."""
+        self._leave_by = now + _STOP_PATIENCE
+        if self._is_last_call:
+            self._nursery.kill_all()
+            return
+        self._is_last_call = True
+        for running in self._running.values():
+            if running.stop is None:
+                running.stop = SHUTDOWN
+                running.child.stop(running.job.id)
+
+    def _has_left(self) -> bool:
+        """Nothing runs and nothing is unsettled: the children may leave the app's lifespan, and then this is over."""
+        if self._leave_by is None or self._running or self._ends:
+            return False
+        self._nursery.quit_all()
+        return not self._nursery.children
+
+    def _close(self) -> None:
+        self._store.leave(self.id)
+        self._store.close()
+        locks.release(self._premises.worker(self.id), remove=True)
+        events.worker_left(self.id)
+
+
+def _death(code: int) -> str:
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
