@@ -10,7 +10,7 @@ ONCE ?=
 PEERS ?=
 
 BIN := .venv/bin
-PYTEST := -m pytest -q -n $(JOBS) $(ARGS)
+PYTEST := -m pytest -n $(JOBS) $(ARGS)
 # What the version of FastAPI can matter to. A folder that is not there yet is left out.
 FASTAPI_TESTS := $(wildcard tests/unit tests/promises tests/face)
 FACE_TESTS := $(wildcard tests/face)

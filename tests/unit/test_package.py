@@ -43,7 +43,7 @@ def test_the_oldest_pins_are_the_oldest_versions_that_we_declare():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
     pins = (ROOT / "requirements" / "oldest.in").read_text("utf-8")
 
-    assert dict(floors(declared, ">=")) == dict(floors(reversed(pins.splitlines()), "=="))
+    assert dict(floors(declared, ">=")).items() <= dict(floors(reversed(pins.splitlines()), "==")).items()
 
 
 def floors(lines, operator):
