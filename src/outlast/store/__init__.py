@@ -84,7 +84,7 @@ class Store(Protocol):
     # ---- the receipt
 
     def insert(self, jobs: Sequence[NewJob]) -> None:
-        """Write jobs, all or none, flushed unless inside a transaction. Idempotent by id: sent again, nothing doubles."""
+        """Write jobs, all or none, flushed unless inside a transaction. Idempotent by id: nothing doubles."""
 
     def unhold(self, server: str, ids: Collection[str] | None = None) -> int:
         """Let jobs held by this server start: these ids, or all of them. Returns how many."""
@@ -121,7 +121,7 @@ class Store(Protocol):
         """
 
     def settle(self, ends: Sequence[Ended]) -> list[Settled]:
-        """End attempts, each fenced by (id, attempt, running), and let the jobs behind them go where the end says so."""
+        """End attempts, each fenced by (id, attempt, running), and let the jobs behind them go if the end says so."""
 
     def cancels(self, worker: str) -> list[tuple[str, int]]:
         """(id, attempt) of this worker's running jobs that somebody asked to cancel."""
@@ -164,7 +164,7 @@ class Store(Protocol):
         """Undo `pause`. False when it was not paused."""
 
     def counts(self) -> dict[str, int]:
-        """How many jobs there are in each view: scheduled, retrying, waiting, held, ready, running, and the ended states."""
+        """How many jobs are in each view: scheduled, retrying, waiting, held, ready, running, and the ended states."""
 
 
 def open_store(url: str, *, clock: Clock | None = None, create: bool = True) -> Store:
