@@ -170,7 +170,7 @@ class JobRecord:
     priority: int
     state: State
     view: str
-    """The finer word: scheduled, retrying, waiting, held for a queued job; cancelling for a running one; else the state."""
+    """The finer word: scheduled, retrying, waiting, held if queued; cancelling if running; else the state."""
     attempt: int
     failures: int
     max_attempts: int
@@ -223,7 +223,7 @@ class _Ids:
             now = time.time_ns() // 1_000_000
             if now > self._last:
                 self._last = now
-                self._counter = int.from_bytes(os.urandom(3)) 
+                self._counter = int.from_bytes(os.urandom(3))
             else:
                 self._counter += 1
             millis, counter = self._last, self._counter

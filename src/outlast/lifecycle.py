@@ -93,7 +93,15 @@ def _never_began(outcome: Outcome) -> bool:
 def _unsuccessful(job: Standing, outcome: Outcome, dice: float) -> Ending:
     match outcome:
         case Erred():
-            return _failure(job, Reason.ERROR, outcome.error, outcome.traceback, dice, outcome.again, outcome.delay)
+            return _failure(
+                job,
+                Reason.ERROR,
+                outcome.error,
+                outcome.traceback,
+                dice,
+                again=outcome.again,
+                delay=outcome.delay,
+            )
         case TimedOut():
             error = f"timed out after {outcome.timeout / 1e6:g} s"
             return _failure(job, Reason.TIMEOUT, error, "", dice)
@@ -103,7 +111,13 @@ def _unsuccessful(job: Standing, outcome: Outcome, dice: float) -> Ending:
             return _lost(job)
         case Released():
             return Ending(
-                State.QUEUED, job.failures, job.deaths, job.rescues, wait=outcome.delay, opens=False, note=outcome.note
+                State.QUEUED,
+                job.failures,
+                job.deaths,
+                job.rescues,
+                wait=outcome.delay,
+                opens=False,
+                note=outcome.note,
             )
         case Snoozed():
             return Ending(State.QUEUED, job.failures, wait=outcome.delay, note="snoozed by its task")
@@ -118,6 +132,7 @@ def _failure(
     error: str,
     traceback: str,
     dice: float,
+    *,
     again: bool = True,
     delay: int | None = None,
     deaths: int = 0,
@@ -137,7 +152,9 @@ def _crash(job: Standing, crash: Crashed, dice: float) -> Ending:
         return Ending(State.FAILED, job.failures + 1, deaths, job.rescues, Reason.POISON, error=error)
     if crash.alone:
         return _failure(job, Reason.CRASH, crash.detail, "", dice, deaths=deaths)
-    return Ending(State.QUEUED, job.failures, deaths, job.rescues, error=crash.detail, note="runs alone until cleared")
+    return Ending(
+        State.QUEUED, job.failures, deaths, job.rescues, error=crash.detail, note="runs alone until cleared"
+    )
 
 
 def _lost(job: Standing) -> Ending:

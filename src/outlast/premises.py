@@ -75,6 +75,10 @@ def _private_folder() -> Path:
     folder = root / f"outlast-{os.getuid()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.lstat()
-    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077 or not stat.S_ISDIR(status.st_mode):
+    if (
+        status.st_uid != os.getuid()
+        or stat.S_IMODE(status.st_mode) & 0o077
+        or not stat.S_ISDIR(status.st_mode)
+    ):
         raise StoreUnusable(f"{folder} is not a folder of this user alone; remove it, or set XDG_RUNTIME_DIR")
     return folder

@@ -60,7 +60,8 @@ class Writer:
         link = self._open_link()
         if link is not None:
             try:
-                return await link.insert(jobs)
+                await link.insert(jobs)
+                return
             except LinkLost:  # it may have been written or not: the thread writes what is missing
                 pass
         await _bounded(asyncio.wrap_future(self._own_thread().insert(jobs)), timeout)
@@ -133,7 +134,9 @@ class _StoreThread(threading.Thread):
         self._url = url
         self._clock = clock
         self._store: Store | None = None
-        self._inbox: queue.SimpleQueue[tuple[Ask | Sequence[NewJob] | None, Future[Any]]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[Ask | Sequence[NewJob] | None, Future[Any]]] = (
+            queue.SimpleQueue()
+        )
         self.start()
 
     def insert(self, jobs: Sequence[NewJob]) -> Future[None]:
