@@ -18,7 +18,9 @@ def find_queue(target: Target, url: str | None = None) -> TaskQueue:
     sys.path[:] = target.path
     os.chdir(target.folder)
     found = _named(_imported(target), target)
-    queues = [found] if isinstance(found, TaskQueue) else [queue for queue in TaskQueue.made if queue.app is found]
+    queues = (
+        [found] if isinstance(found, TaskQueue) else [queue for queue in TaskQueue.made if queue.app is found]
+    )
     queues = queues or list(TaskQueue.made)
     for queue in queues:
         if url is None or queue.url == url:

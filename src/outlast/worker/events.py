@@ -37,7 +37,9 @@ def worker_started(worker: str, settings: Settings) -> None:
 
 
 def worker_leaving(worker: str, running: int, grace: timedelta) -> None:
-    _log.info("worker leaving: %d jobs may finish within %g s; worker=%s", running, grace.total_seconds(), worker)
+    _log.info(
+        "worker leaving: %d jobs may finish within %g s; worker=%s", running, grace.total_seconds(), worker
+    )
 
 
 def worker_left(worker: str) -> None:
@@ -45,7 +47,9 @@ def worker_left(worker: str) -> None:
 
 
 def lease_lost(worker: str, jobs: int) -> None:
-    _log.error("lease lost: ended %d running jobs, which start again; beginning anew; worker=%s", jobs, worker)
+    _log.error(
+        "lease lost: ended %d running jobs, which start again; beginning anew; worker=%s", jobs, worker
+    )
 
 
 def store_failed(error: Exception) -> None:
@@ -53,7 +57,9 @@ def store_failed(error: Exception) -> None:
 
 
 def child_cannot_start(traceback: str, pause: float) -> None:
-    _log.error("the app does not start in the worker, which tries again in %g s:\n%s", pause, traceback.rstrip())
+    _log.error(
+        "the app does not start in the worker, which tries again in %g s:\n%s", pause, traceback.rstrip()
+    )
 
 
 def child_died(pid: int, death: str, *, was_ready: bool) -> None:
@@ -62,7 +68,9 @@ def child_died(pid: int, death: str, *, was_ready: bool) -> None:
 
 
 def child_replaced(pid: int, jobs: int) -> None:
-    _log.warning("child %d is stuck in a task that cannot be stopped; replacing it (%d jobs in it)", pid, jobs)
+    _log.warning(
+        "child %d is stuck in a task that cannot be stopped; replacing it (%d jobs in it)", pid, jobs
+    )
 
 
 def task_unknown(task: str, why: str) -> None:
@@ -98,7 +106,9 @@ def expired(jobs: Sequence[Settled]) -> None:
 def attempt_started(running: Running) -> None:
     if _jobs.isEnabledFor(logging.DEBUG):
         job = running.job
-        _jobs.debug("started id=%s task=%s attempt=%d child=%d", job.id, job.task, job.attempt, running.child.pid)
+        _jobs.debug(
+            "started id=%s task=%s attempt=%d child=%d", job.id, job.task, job.attempt, running.child.pid
+        )
 
 
 def attempt_ended(running: Running, settled: Settled) -> None:

@@ -147,9 +147,13 @@ class Nursery:
 
     def reserve(self) -> bool:
         """Keep a child free for jobs that must run alone. True once it is."""
-        lone = next((child for child in self.children.values() if child.is_reserved and not child.is_leaving), None)
+        lone = next(
+            (child for child in self.children.values() if child.is_reserved and not child.is_leaving), None
+        )
         if lone is None:
-            candidates = [child for child in self.children.values() if child.is_ready and not child.is_leaving]
+            candidates = [
+                child for child in self.children.values() if child.is_ready and not child.is_leaving
+            ]
             if not candidates:
                 return False
             lone = min(candidates, key=_load)

@@ -50,7 +50,9 @@ class Settings:
     def from_message(cls, fields: dict[str, Any]) -> Settings:
         durations = {name: timedelta(microseconds=fields[name]) for name in ("grace", "retention", "lease")}
         queues = None if fields["queues"] is None else tuple(fields["queues"])
-        return cls(**{**fields, **durations, "queues": queues, "target": Target.from_message(fields["target"])})
+        return cls(
+            **{**fields, **durations, "queues": queues, "target": Target.from_message(fields["target"])}
+        )
 
 
 def cores() -> int:

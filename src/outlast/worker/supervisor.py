@@ -217,7 +217,9 @@ class Supervisor:
         if task not in self._unknown:
             self._unknown.add(task)
             events.task_unknown(task, why)
-        self._end(running, Ended(job_id, attempt, Released(f"{why}; waits for a worker that has it", begun=False)))
+        self._end(
+            running, Ended(job_id, attempt, Released(f"{why}; waits for a worker that has it", begun=False))
+        )
 
     def _end(self, running: Running, end: Ended) -> None:
         del running.child.running[end.id]
@@ -314,9 +316,7 @@ class Supervisor:
         free = self._nursery.free()
         claimed = []
         if free:
-            claimed = self._store.claim(
-                self.id, free, queues=self._settings.queues, unknown=self._unknown
-            )
+            claimed = self._store.claim(self.id, free, queues=self._settings.queues, unknown=self._unknown)
         self._look = len(claimed) == free
         return claimed
 
@@ -326,9 +326,7 @@ class Supervisor:
             return None
         if not self._nursery.reserve():
             return None
-        found = self._store.claim(
-            self.id, 1, queues=self._settings.queues, unknown=self._unknown, alone=True
-        )
+        found = self._store.claim(self.id, 1, queues=self._settings.queues, unknown=self._unknown, alone=True)
         if not found:
             self._suspicion = False
             self._nursery.unreserve()
