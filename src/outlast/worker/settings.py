@@ -11,6 +11,8 @@ from typing import Any
 from outlast.clock import span
 from outlast.target import Target
 
+SEAT_TAKEN = 75
+"""Exit code of a hosted supervisor that found another in the seat (EX_TEMPFAIL)."""
 SLOTS = 40
 """Jobs a child runs at once: as many as FastAPI has threads for `def` endpoints."""
 

@@ -32,10 +32,8 @@ from outlast.worker.children import CANCEL, SHUTDOWN, TIMEOUT, Child, Running
 from outlast.worker.nursery import Nursery
 from outlast.worker.outcomes import from_message
 from outlast.worker.peer import Peer
-from outlast.worker.settings import Settings
+from outlast.worker.settings import SEAT_TAKEN, Settings
 
-SEAT_TAKEN = 75
-"""Exit code of a hosted supervisor that found another in the seat (EX_TEMPFAIL)."""
 _CHORES = 1.0
 _STOP_PATIENCE = 0.5
 """Seconds for cancelled tasks to clean up when a shutdown's grace is over."""
@@ -257,11 +255,8 @@ class Supervisor:
         child.last_words()
         alone = len(child.running) == 1
         for running in list(child.running.values()):
-            outcome: Outcome
-            if child.was_killed:
-                outcome = running.stopped()
-            else:
-                outcome = Crashed(f"its child process {_death(code)}", alone)
+            crash = Crashed(f"its child process {_death(code)}", alone)
+            outcome: Outcome = running.stopped() if child.was_killed else crash
             self._end(running, Ended(running.job.id, running.job.attempt, outcome))
         if not child.was_killed and not child.is_leaving:
             events.child_died(child.pid, _death(code), was_ready=child.is_ready)

@@ -1,0 +1,117 @@
+"""A server's side of its worker: starts the supervisor when nobody has, and takes over when the one there is gone.
+
+1. If the seat of the store is free, start a supervisor. Another server may do the same at the same moment: the lock of
+   the seat decides, and the loser ends without a word.
+2. While somebody has the seat, hold a connection to it. When that ends, begin again at 1.
+3. A supervisor that will not stay up is started again after a pause that grows.
+
+The supervisor has a pipe from this process: when the pipe closes, however this process died, it drains and leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+
+from outlast.clock import steady
+from outlast.premises import Premises
+from outlast.worker.settings import SEAT_TAKEN, Settings
+
+_LONGEST_PAUSE = 30.0
+_LONG_ENOUGH = 10.0
+"""Seconds after which a supervisor counts as having stayed up."""
+_LOOK_AGAIN = 0.5
+"""Seconds between looks at a seat that somebody has, but whose socket we cannot reach."""
+_LAST_WISH = 3.0
+"""Seconds a supervisor has beyond its grace to end its children."""
+_log = logging.getLogger("outlast.worker")
+
+
+class Host:
+    """Keeps a supervisor beside this server process, from `start` to `astop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._premises = Premises(settings.url)
+        self._code: asyncio.Future[int] | None = None
+        self._pipe: int | None = None
+        self._minding: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to mind the seat, in the running loop. Does nothing when already begun."""
+        if self._minding is None or self._minding.get_loop() is not asyncio.get_running_loop():
+            self._minding = asyncio.get_running_loop().create_task(self._mind())
+
+    async def astop(self) -> None:
+        """Let our supervisor drain and leave; returns when it has, within its grace."""
+        if self._minding is not None:
+            self._minding.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._minding
+            self._minding = None
+        self._close_pipe()
+        if self._code is not None:
+            await asyncio.wait([self._code], timeout=self._settings.grace.total_seconds() + _LAST_WISH)
+
+    async def _mind(self) -> None:
+        pause = _LOOK_AGAIN
+        while True:
+            if not self._premises.seat_is_free():
+                await self._until_gone()
+                continue
+            began = steady()
+            self._code = self._begin()
+            code = await asyncio.shield(self._code)
+            self._close_pipe()
+            if code in (0, SEAT_TAKEN) or steady() - began > _LONG_ENOUGH:
+                pause = _LOOK_AGAIN
+                continue
+            _log.error("the worker ended with exit code %d; starting it again in %g s", code, pause)
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+    def _begin(self) -> asyncio.Future[int]:
+        """Start the supervisor in a session of its own, out of reach of the terminal's Ctrl-C. Its exit code to come."""
+        theirs, self._pipe = os.pipe()
+        os.write(self._pipe, json.dumps(self._settings.to_message()).encode() + b"\n")
+        command = [sys.executable, "-P", "-m", "outlast.worker", "supervise", str(theirs)]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs], start_new_session=True)
+        os.close(theirs)
+        loop = asyncio.get_running_loop()
+        code: asyncio.Future[int] = loop.create_future()
+        threading.Thread(target=_await_end, args=(process, loop, code), name="outlast-host", daemon=True).start()
+        return code
+
+    async def _until_gone(self) -> None:
+        """Until whoever has the seat is gone."""
+        try:
+            reader, writer = await asyncio.open_unix_connection(self._premises.socket)
+        except OSError:
+            await asyncio.sleep(_LOOK_AGAIN)
+            return
+        try:
+            await reader.read()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    def _close_pipe(self) -> None:
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
+
+
+def _await_end(
+    process: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop, code: asyncio.Future[int]
+) -> None:
+    """A thread waits, so that nothing polls; a daemon, so that it does not keep the server from ending."""
+    process.wait()
+    with suppress(RuntimeError):  # the loop has ended
+        loop.call_soon_threadsafe(code.set_result, process.returncode)
