@@ -19,6 +19,10 @@ def main() -> int:
 
         child(descriptor)
         return 0
+    if role == "describe":
+        from outlast.worker.describe import answer
+
+        return answer(descriptor)
     from outlast.errors import OutlastError
     from outlast.worker.settings import Settings
     from outlast.worker.supervisor import Supervisor

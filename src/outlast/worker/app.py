@@ -1,4 +1,4 @@
-"""Finds the user's app in a child: imports its module, and the TaskQueue that was made there."""
+"""Finds the user's app in a child: imports its module, and the TaskQueue that was made there; and what that one wants."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from outlast.errors import AppNotFound
+from outlast.premises import absolute_url
 from outlast.queue import TaskQueue
 from outlast.target import Target
+from outlast.worker.settings import SLOTS, Settings, cores
 
 
 def find_queue(target: Target, url: str | None = None) -> TaskQueue:
@@ -23,7 +25,7 @@ def find_queue(target: Target, url: str | None = None) -> TaskQueue:
     )
     queues = queues or list(TaskQueue.made)
     for queue in queues:
-        if url is None or queue.url == url:
+        if url is None or absolute_url(queue.url) == url:
             return queue
     if queues:
         return queues[0]
@@ -33,12 +35,26 @@ def find_queue(target: Target, url: str | None = None) -> TaskQueue:
     )
 
 
+def settings_of(queue: TaskQueue, target: Target | None = None, *, hosted: bool = False) -> Settings:
+    """How the worker of a TaskQueue works; `target` is how a child finds the app, if not where the queue was made."""
+    return Settings(
+        url=absolute_url(queue.url),
+        target=target or queue.target,
+        children=queue.children or cores(),
+        slots=queue.slots or SLOTS,
+        grace=queue.grace,
+        retention=queue.retention,
+        hosted=hosted,
+    )
+
+
 def lifespan_of(queue: TaskQueue) -> AbstractAsyncContextManager[Any]:
     """What a child enters before it runs jobs: the queue's `worker_lifespan` if given, else the app's own lifespan."""
     if queue.worker_lifespan is not None:
         return queue.worker_lifespan(queue.app)
     if queue.app is not None:
-        return queue.app.router.lifespan_context(queue.app)  # type: ignore[no-any-return]
+        lifespan: AbstractAsyncContextManager[Any] = queue.app.router.lifespan_context(queue.app)
+        return lifespan
     return nullcontext()
 
 

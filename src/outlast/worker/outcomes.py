@@ -6,15 +6,13 @@ from typing import Any
 
 from outlast.job import Ended, Erred, Outcome, Released, Snoozed, Stopped, Succeeded
 
-_KINDS: dict[str, type[Outcome]] = {
-    kind.__name__: kind for kind in (Succeeded, Erred, Released, Snoozed, Stopped)
-}
+_KINDS: dict[str, type[Outcome]] = {kind.__name__: kind for kind in (Succeeded, Erred, Released, Snoozed, Stopped)}
 
 
 def to_message(job_id: str, attempt: int, outcome: Outcome) -> list[Any]:
     """[id, attempt, kind, fields…]"""
-    kind = type(outcome)
-    return [job_id, attempt, kind.__name__, *(getattr(outcome, name) for name in kind.__slots__)]
+    fields = type(outcome).__slots__
+    return [job_id, attempt, type(outcome).__name__, *(getattr(outcome, name) for name in fields)]
 
 
 def from_message(message: list[Any]) -> Ended:
