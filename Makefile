@@ -56,13 +56,13 @@ fast: .venv/ready ## The tests that take seconds: unit and contract
 	@$(BIN)/python $(PYTEST) $(wildcard tests/unit tests/contract)
 
 demo: .venv/ready ## The demo app, killed and recovered before your eyes (ONCE=1: end instead of staying up)
-	@$(BIN)/python -m examples.demo $(if $(ONCE),--once)
+	@$(BIN)/python -m examples.demo $(if $(filter-out 0,$(ONCE)),--once)
 
 soak: .venv/ready ## Thousands of requests while processes are killed at random: nothing may be lost
 	@$(BIN)/python tests/soak/run.py
 
 bench: .venv/ready ## Measure throughput and latency on this machine (PEERS=1: other task queues beside it)
-	@$(BIN)/python benchmarks/run.py $(if $(PEERS),--peers)
+	@$(BIN)/python benchmarks/run.py $(if $(filter-out 0,$(PEERS)),--peers)
 
 build: .venv/ready ## Wheel and source archive, into dist/
 	@rm -rf dist
