@@ -1,5 +1,6 @@
 -- 0001: jobs, their unsuccessful attempts, queues, workers.
 -- Instants and durations are whole microseconds. A job's state machine is docs/lifecycle.md.
+-- The CHECKs spell out their alternatives: SQLite builds a table for each `IN (…)` of three or more, in every statement.
 
 CREATE TABLE jobs (
     seq                 INTEGER PRIMARY KEY,
@@ -16,7 +17,7 @@ CREATE TABLE jobs (
     retry               TEXT,
     at_most_once        INTEGER NOT NULL,
     next_id             TEXT,               -- the job that may first start once this one has ended its first attempt
-    waiting             INTEGER NOT NULL,   -- 1: the job before it has not let it go yet
+    waiting             INTEGER NOT NULL,   -- 1: the job before it has not let it go yet (also kept by a job cancelled meanwhile)
     held_by             TEXT,               -- the server whose request has not unwound yet
     state               TEXT    NOT NULL DEFAULT 'queued',
     ready               INTEGER NOT NULL,   -- 1: may be claimed now; only such rows are in the index that claims read
@@ -33,30 +34,37 @@ CREATE TABLE jobs (
     error               TEXT,
     note                TEXT,
     CONSTRAINT a_state_is_one_of_five
-        CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+        CHECK (state = 'queued' OR state = 'running' OR state = 'succeeded' OR state = 'failed' OR state = 'cancelled'),
     CONSTRAINT a_running_job_has_a_worker_and_no_other_has
         CHECK ((state = 'running') = (worker IS NOT NULL)),
     CONSTRAINT a_running_job_has_begun_an_attempt
         CHECK (state <> 'running' OR (attempt > 0 AND started_at IS NOT NULL)),
     CONSTRAINT a_ready_job_is_queued_and_free
         CHECK (ready = 0 OR (state = 'queued' AND waiting = 0 AND held_by IS NULL)),
+    CONSTRAINT only_a_queued_job_is_held
+        CHECK (held_by IS NULL OR state = 'queued'),
     CONSTRAINT an_ended_job_has_its_time_and_no_other_has
-        CHECK ((state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)),
+        CHECK ((state <> 'queued' AND state <> 'running') = (finished_at IS NOT NULL)),
     CONSTRAINT a_failed_job_has_a_reason_and_no_other_has
         CHECK ((state = 'failed') = (reason IS NOT NULL)),
     CONSTRAINT only_a_running_job_has_a_cancel_pending
-        CHECK (cancel_requested_at IS NULL OR state IN ('running', 'succeeded', 'cancelled'))
+        CHECK (cancel_requested_at IS NULL OR state = 'running' OR state = 'succeeded' OR state = 'cancelled')
 ) STRICT;
 
-CREATE INDEX jobs_ready    ON jobs (queue, priority DESC, run_at, seq) WHERE ready = 1;
-CREATE INDEX jobs_suspects ON jobs (queue, priority DESC, run_at, seq) WHERE ready = 1 AND deaths > 0;
-CREATE INDEX jobs_due      ON jobs (run_at) WHERE state = 'queued' AND ready = 0 AND waiting = 0 AND held_by IS NULL;
-CREATE INDEX jobs_held     ON jobs (held_by) WHERE held_by IS NOT NULL;
-CREATE INDEX jobs_running  ON jobs (worker) WHERE state = 'running';
-CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE state = 'queued' AND expires_at IS NOT NULL;
-CREATE INDEX jobs_cancels  ON jobs (worker) WHERE state = 'running' AND cancel_requested_at IS NOT NULL;
-CREATE INDEX jobs_failed   ON jobs (seq) WHERE state = 'failed';
-CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+-- What claims read. A job is in one of the first three or not queued; who errs, waits or is held pays for its index, others do not.
+CREATE INDEX jobs_ready     ON jobs (queue, priority DESC, run_at, seq) WHERE ready = 1 AND deaths = 0;
+CREATE INDEX jobs_suspects  ON jobs (queue, priority DESC, run_at, seq) WHERE ready = 1 AND deaths > 0;
+CREATE INDEX jobs_unready   ON jobs (queue) WHERE state = 'queued' AND ready = 0;
+CREATE INDEX jobs_due       ON jobs (run_at, failures)
+    WHERE state = 'queued' AND ready = 0 AND waiting = 0 AND held_by IS NULL;
+CREATE INDEX jobs_held      ON jobs (held_by) WHERE held_by IS NOT NULL;
+CREATE INDEX jobs_expiring  ON jobs (expires_at) WHERE state = 'queued' AND expires_at IS NOT NULL;
+CREATE INDEX jobs_running   ON jobs (worker) WHERE state = 'running';
+CREATE INDEX jobs_cancels   ON jobs (worker) WHERE state = 'running' AND cancel_requested_at IS NOT NULL;
+-- What people and pruning read.
+CREATE INDEX jobs_finished  ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX jobs_failed    ON jobs (queue) WHERE state = 'failed';
+CREATE INDEX jobs_cancelled ON jobs (queue) WHERE state = 'cancelled';
 
 CREATE TABLE attempts (                     -- only those that did not succeed
     job_id     TEXT    NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,

@@ -1,0 +1,71 @@
+"""From rows to records: what every store does alike once its database has answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from outlast.clock import to_instant
+from outlast.job import Attempt, JobRecord, Reason, State
+
+
+def job_record(row: Mapping[str, Any], now: int) -> JobRecord:
+    """A job, by the names of its columns. `now` (µs) tells what is ahead from what is due."""
+    return JobRecord(
+        id=row["id"],
+        task=row["task"],
+        queue=row["queue"],
+        priority=row["priority"],
+        state=State(row["state"]),
+        view=_view(row, now),
+        attempt=row["attempt"],
+        failures=row["failures"],
+        max_attempts=row["max_attempts"],
+        created_at=to_instant(row["created_at"]),
+        run_at=to_instant(row["run_at"]),
+        expires_at=_instant(row["expires_at"]),
+        timeout=None if row["timeout"] is None else timedelta(microseconds=row["timeout"]),
+        started_at=_instant(row["started_at"]),
+        finished_at=_instant(row["finished_at"]),
+        cancel_requested_at=_instant(row["cancel_requested_at"]),
+        worker=row["worker"],
+        result=row["result"],
+        reason=None if row["reason"] is None else Reason(row["reason"]),
+        error=row["error"],
+        note=row["note"],
+        luggage=row["luggage"],
+    )
+
+
+def attempt_record(row: Sequence[Any]) -> Attempt:
+    """An attempt that did not succeed, in the order of its columns."""
+    job_id, attempt, outcome, error, traceback, worker, started_at, ended_at = row
+    return Attempt(
+        job_id=job_id,
+        attempt=attempt,
+        outcome=outcome,
+        error=error,
+        traceback=traceback,
+        worker=worker,
+        started_at=_instant(started_at),
+        ended_at=to_instant(ended_at),
+    )
+
+
+def _view(row: Mapping[str, Any], now: int) -> str:
+    if row["state"] == "running":
+        return "cancelling" if row["cancel_requested_at"] is not None else "running"
+    if row["state"] != "queued":
+        return str(row["state"])
+    if row["held_by"] is not None:
+        return "held"
+    if row["waiting"]:
+        return "waiting"
+    if row["ready"] or row["run_at"] <= now:
+        return "queued"
+    return "retrying" if row["failures"] else "scheduled"
+
+
+def _instant(micros: int | None) -> datetime | None:
+    return None if micros is None else to_instant(micros)

@@ -1,0 +1,463 @@
+"""The store in one SQLite file: what each call of `Store` writes and reads.
+
+The statements are in sqlite.sql, by name; how they become commits is `sqlite_file`; what an end makes of a job is
+`outlast.lifecycle`. Two habits keep it fast: a claim reads nothing but its index and the jobs it takes, and the store
+remembers which job lies behind each one that it claimed itself, so that a success is one statement.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from heapq import merge
+from itertools import islice
+from typing import Any
+
+from outlast import lifecycle
+from outlast.clock import Clock, span, to_instant, to_micros
+from outlast.errors import JobNotFound
+from outlast.job import Attempt, Claimed, Ended, JobRecord, Lost, NewJob, Outcome, Released, State, Succeeded
+from outlast.lifecycle import Ending, Standing
+from outlast.store import ALL, JobFilter, QueueRecord, Settled, WorkerRecord
+from outlast.store.named_sql import named_sql
+from outlast.store.rows import attempt_record, job_record
+from outlast.store.sqlite_file import SQLiteFile
+
+SQL = named_sql("sqlite.sql")
+_PROMOTED = 1000
+"""Due jobs made ready by one claim, at most: the next claim makes the next ones ready."""
+_EXPIRED = 1000
+"""Jobs expired in one commit, at most."""
+_REMEMBERED = 50_000
+"""Claimed jobs remembered, at most; beyond it the store asks its file."""
+
+
+class SQLiteStore:
+    """Keeps jobs in one file, shared by the processes of one machine.
+
+    `sqlite://` keeps them in memory, for tests: there is one connection to it, and nothing is left when it is closed.
+    `url` has its path made absolute.
+    """
+
+    def __init__(self, url: str, *, clock: Clock, create: bool = True) -> None:
+        self._file = SQLiteFile(url, create=create)
+        self.url = self._file.url
+        self.clock = clock
+        self._execute = self._file.execute
+        self._claimed: dict[
+            str, tuple[int, str | None] | None
+        ] = {}  # id → its failures, and the job behind it
+        self._successes: dict[int, Ending] = {}
+
+    # ---- commits
+
+    def transaction(self, *, flush: bool = False) -> AbstractContextManager[None]:
+        return self._file.transaction(flush=flush)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+    # ---- the receipt
+
+    def insert(self, jobs: Sequence[NewJob]) -> None:
+        with self._file.own_transaction(flush=True):
+            self._file.executemany(SQL["insert"], [(*job, _is_ready_at_once(job)) for job in jobs])
+
+    def unhold(self, server: str, ids: Collection[str] | None = None) -> int:
+        parameters = {"server": server, "now": self.clock.now(), "ids": json.dumps(list(ids or ()))}
+        with self._file.own_transaction():
+            return self._execute(SQL["unhold_all" if ids is None else "unhold_some"], parameters).rowcount
+
+    def holders(self) -> list[str]:
+        return [server for (server,) in self._file.read(SQL["holders"])]
+
+    # ---- the worker
+
+    def enter(self, worker: WorkerRecord) -> None:
+        row = (
+            worker.id,
+            worker.host,
+            worker.pid,
+            json.dumps(worker.queues),
+            worker.slots,
+            to_micros(worker.started_at),
+            to_micros(worker.lease_until),
+        )
+        with self._file.own_transaction():
+            self._execute(SQL["enter"], row)
+
+    def renew(self, worker: str, lease: timedelta) -> bool:
+        with self._file.own_transaction():
+            return self._execute(SQL["renew"], (self.clock.now() + span(lease), worker)).rowcount == 1
+
+    def leave(self, worker: str) -> None:
+        with self._file.own_transaction():
+            self._execute(SQL["leave"], {"worker": worker})
+
+    def workers(self) -> list[WorkerRecord]:
+        return [_worker_record(row) for row in self._file.read(SQL["workers"])]
+
+    def claim(
+        self,
+        worker: str,
+        limit: int,
+        *,
+        queues: Collection[str] | None = None,
+        unknown: Collection[str] = (),
+        alone: bool = False,
+    ) -> list[Claimed]:
+        now = self.clock.now()
+        if limit < 1 or not self._may_claim(now, alone):
+            return []
+        with self._file.own_transaction():
+            if not self._knows(worker):
+                return []
+            self._promote(now)
+            rows = self._next_up(limit, queues, json.dumps(list(unknown)), alone, now)
+            self._file.executemany(SQL["claim"], [(worker, now, seq) for _, _, seq, *_ in rows])
+        return self._remembered(rows)
+
+    def suspects(self, *, queues: Collection[str] | None = None, unknown: Collection[str] = ()) -> bool:
+        now = self.clock.now()
+        if not self._may_claim(now, alone=True):
+            return False
+        with self._file.own_transaction():
+            self._promote(now)
+            return bool(self._next_up(1, queues, json.dumps(list(unknown)), True, now))
+
+    def settle(self, ends: Sequence[Ended]) -> list[Settled]:
+        now = self.clock.now()
+        with self._file.own_transaction():
+            return [Settled(end.id, end.attempt, self._end(end, now)) for end in ends]
+
+    def cancels(self, worker: str) -> list[tuple[str, int]]:
+        return self._file.read(SQL["asked_to_cancel"], (worker,))
+
+    def rescue(self, worker: str) -> list[Settled]:
+        with self._file.own_transaction():
+            running = self._file.read(SQL["running_of"], (worker,))
+            settled = self.settle([Ended(job_id, attempt, Lost()) for job_id, attempt in running])
+            self._execute(SQL["forget"], (worker,))
+        return settled
+
+    def expire(self) -> list[Settled]:
+        settled: list[Settled] = []
+        while some := self._expire_some():
+            settled += some
+        return settled
+
+    def next_due(self) -> int | None:
+        due: int | None = self._one(SQL["next_due"])
+        return due
+
+    def prune(self, keep: timedelta, *, limit: int = 1000) -> int:
+        with self._file.own_transaction():
+            return self._execute(SQL["prune"], (self.clock.now() - span(keep), limit)).rowcount
+
+    # ---- people
+
+    def get(self, job_id: str) -> JobRecord:
+        records = self.find(JobFilter(ids=(job_id,)), limit=1)
+        if not records:
+            raise JobNotFound(
+                f"there is no job {job_id} in {self.url}: it was never committed, or it ended and was pruned; "
+                "`outlast jobs list` shows what is there"
+            )
+        return records[0]
+
+    def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
+        conditions, parameters = _conditions(which, which.state)
+        if before is not None:
+            conditions += " AND seq < (SELECT seq FROM jobs WHERE id = :before)"
+        now = self.clock.now()
+        sql = SQL["find"].replace("{which}", conditions)
+        rows = self._file.read_named(sql, parameters | {"before": before, "limit": limit})
+        return [job_record(row, now) for row in rows]
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        return [attempt_record(row) for row in self._file.read(SQL["attempts"], (job_id,))]
+
+    def cancel(self, which: JobFilter) -> list[JobRecord]:
+        now = self.clock.now()
+        with self._file.own_transaction(flush=True):
+            cancelled = self._change(SQL["cancel_queued"], which, State.QUEUED, now)
+            asked = self._change(SQL["ask_to_cancel"], which, State.RUNNING, now)
+            for _, waiting, behind in cancelled:
+                if not waiting:
+                    self._let_go(behind, now)
+            touched = tuple(row[0] for row in cancelled + asked)
+            return self.find(JobFilter(ids=touched), limit=len(touched))
+
+    def retry(self, which: JobFilter) -> list[str]:
+        now = self.clock.now()
+        with self._file.own_transaction(flush=True):
+            failed = self._change(SQL["retry"], which, State.FAILED, now)
+            cancelled = self._change(SQL["retry"], which, State.CANCELLED, now)
+        return [job_id for (job_id,) in failed + cancelled]
+
+    def queues(self) -> list[QueueRecord]:
+        paused: dict[str, int | None] = {}
+        sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+        for name, paused_at, *counted in self._file.read(SQL["queues"]):
+            paused[name] = paused.get(name) or paused_at
+            sums[name] = [total + more for total, more in zip(sums[name], counted, strict=True)]
+        return [_queue_record(name, paused[name], *sums[name]) for name in sorted(sums)]
+
+    def pause(self, queue: str) -> None:
+        with self._file.own_transaction(flush=True):
+            self._execute(SQL["pause"], (queue, self.clock.now()))
+
+    def resume(self, queue: str) -> bool:
+        with self._file.own_transaction(flush=True):
+            return self._execute(SQL["resume"], (queue,)).rowcount == 1
+
+    def counts(self) -> dict[str, int]:
+        (row,) = self._file.read(SQL["counts"], {"now": self.clock.now()})
+        ready, suspects, unready, held, due, ahead, retrying, running, finished, failed, cancelled = row
+        return {
+            "scheduled": ahead - retrying,
+            "retrying": retrying,
+            "waiting": unready - held - due,
+            "held": held,
+            "ready": ready + suspects + due - ahead,
+            "running": running,
+            "succeeded": finished - failed - cancelled,
+            "failed": failed,
+            "cancelled": cancelled,
+        }
+
+    # ---- claiming, in steps
+
+    def _may_claim(self, now: int, alone: bool) -> bool:
+        """A look without the writer's lock: an idle worker must not make servers wait."""
+        return bool(self._one(SQL["any_suspect" if alone else "any_ready"])) or self._is_one_due(now)
+
+    def _knows(self, worker: str) -> bool:
+        """Whoever rescues looks through the known workers: what any other claimed would be lost with it."""
+        return self._one(SQL["knows_worker"], (worker,)) is not None
+
+    def _promote(self, now: int) -> None:
+        if self._is_one_due(now):
+            self._execute(SQL["promote"], (now, _PROMOTED))
+
+    def _is_one_due(self, now: int) -> bool:
+        due = self.next_due()
+        return due is not None and due <= now
+
+    def _next_up(
+        self, limit: int, queues: Collection[str] | None, unknown: str, alone: bool, now: int
+    ) -> list[tuple[Any, ...]]:
+        """Read from the front of each queue only as far as the claim goes."""
+        fronts = [
+            self._execute(
+                SQL["next_suspects" if alone else "next_ready"],
+                {"queue": name, "now": now, "unknown": unknown, "limit": limit},
+            )
+            for name in self._open_queues(queues, alone)
+        ]
+        rows = list(islice(merge(*fronts), limit))
+        for front in fronts:
+            front.close()
+        return rows
+
+    def _open_queues(self, queues: Collection[str] | None, alone: bool) -> list[str]:
+        """The queues to serve that have a job to give and are not paused."""
+        names = self._file.read(SQL["queues_with_suspects" if alone else "queues_with_ready"])
+        return [name for (name,) in names if queues is None or name in queues]
+
+    def _remembered(self, rows: Iterable[tuple[Any, ...]]) -> list[Claimed]:
+        if len(self._claimed) > _REMEMBERED:
+            self._claimed.clear()
+        jobs = []
+        for _, _, _, behind, *columns in rows:
+            job = Claimed._make(columns)
+            self._claimed[job.id] = (job.failures, behind)
+            jobs.append(job)
+        return jobs
+
+    # ---- endings, in steps
+
+    def _end(self, end: Ended, now: int) -> Ending | None:
+        """None when the fence is lost."""
+        if type(end.outcome) is Succeeded:
+            return self._succeed(end, end.outcome.result, now)
+        return self._end_otherwise(end, now)
+
+    def _succeed(self, end: Ended, result: str | None, now: int) -> Ending | None:
+        failures, behind = self._claimed.pop(end.id, None) or self._looked_up(end)
+        if self._execute(SQL["succeed"], (now, result, end.id, end.attempt)).rowcount != 1:
+            return None
+        if behind is not None:
+            self._let_go(behind, now)
+        return self._success(failures, result)
+
+    def _looked_up(self, end: Ended) -> tuple[int, str | None]:
+        """For a job that another connection claimed."""
+        for failures, *_, behind in self._file.read(SQL["standing"], (end.id, end.attempt)):
+            return failures, behind
+        return 0, None
+
+    def _success(self, failures: int, result: str | None) -> Ending:
+        ending = self._successes.get(failures)
+        if ending is None or result is not None:
+            standing = Standing(failures, 0, 0, 0, None, False, False)
+            ending = lifecycle.ending(standing, Succeeded(result), 0.0)
+        if result is None:
+            self._successes[failures] = ending
+        return ending
+
+    def _end_otherwise(self, end: Ended, now: int) -> Ending | None:
+        self._claimed.pop(end.id, None)
+        rows = self._file.read(SQL["standing"], (end.id, end.attempt))
+        if not rows:
+            return None
+        *standing, run_at, worker, started_at, behind = rows[0]
+        ending = lifecycle.ending(Standing(*standing), end.outcome, random.random())
+        self._write_ending(end, ending, run_at, now)
+        if ending.error is not None:
+            self._keep_attempt(end, ending, worker, started_at, now)
+        if ending.opens:
+            self._let_go(behind, now)
+        return ending
+
+    def _write_ending(self, end: Ended, ending: Ending, run_at: int, now: int) -> None:
+        again = ending.state is State.QUEUED
+        if again and not (ending.wait == 0 and _keeps_its_place(end.outcome)):
+            run_at = now + ending.wait
+        self._execute(
+            SQL["end"],
+            {
+                "id": end.id,
+                "attempt": end.attempt,
+                "state": ending.state,
+                "ready": again and ending.wait == 0,
+                "run_at": run_at,
+                "failures": ending.failures,
+                "deaths": ending.deaths,
+                "rescues": ending.rescues,
+                "finished_at": None if again else now,
+                "reason": ending.reason,
+                "error": _storable(ending.error),
+                "note": _storable(ending.note),
+            },
+        )
+
+    def _keep_attempt(self, end: Ended, ending: Ending, worker: str, started_at: int, now: int) -> None:
+        outcome = type(end.outcome).__name__.lower()
+        error, traceback = _storable(ending.error), _storable(ending.traceback)
+        self._execute(
+            SQL["keep_attempt"], (end.id, end.attempt, outcome, error, traceback, worker, started_at, now)
+        )
+
+    def _let_go(self, job_id: str | None, now: int) -> None:
+        """Let a job start that waited; and the one behind it, if this one was cancelled or expired while it waited."""
+        while job_id is not None:
+            row = self._execute(SQL["let_go"], {"id": job_id, "now": now}).fetchone()
+            job_id = row[1] if row is not None and State(row[0]).ended else None
+
+    def _expire_some(self) -> list[Settled]:
+        now = self.clock.now()
+        if not self._file.read(SQL["overdue"], (now, 1)):
+            return []
+        with self._file.own_transaction():
+            overdue = self._file.read(SQL["overdue"], (now, _EXPIRED))
+            return [self._expire(row, now) for row in overdue]
+
+    def _expire(self, row: tuple[Any, ...], now: int) -> Settled:
+        seq, job_id, attempt, failures, deaths, rescues, waiting, behind = row
+        ending = lifecycle.expiry(failures, deaths, rescues)
+        self._execute(SQL["expire"], (now, ending.reason, ending.error, seq))
+        if not waiting:
+            self._let_go(behind, now)
+        return Settled(job_id, attempt, ending)
+
+    # ---- small reads and writes
+
+    def _one(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        rows = self._file.read(sql, parameters)
+        return rows[0][0] if rows else None
+
+    def _change(self, sql: str, which: JobFilter, state: State, now: int) -> list[tuple[Any, ...]]:
+        """Change the jobs that match and are in this state."""
+        if which.state not in (None, state):
+            return []
+        conditions, parameters = _conditions(which, state)
+        return self._execute(sql.replace("{which}", conditions), parameters | {"now": now}).fetchall()
+
+
+def _is_ready_at_once(job: NewJob) -> bool:
+    """Whatever the clock says now: one that jumps back delays only what was meant to be delayed."""
+    return job.waiting == 0 and job.held_by is None and job.run_at <= job.created_at
+
+
+def _keeps_its_place(outcome: Outcome) -> bool:
+    """Handed back unharmed, a job does not go behind those that came after it."""
+    return isinstance(outcome, Released | Lost)
+
+
+def _storable(text: str | None) -> str | None:
+    """An error may quote a file name that is no Unicode; the database keeps only what is."""
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+# Each names what an index holds; `queued` is the sum of three, so that no finished row is read for it.
+_STATE_CONDITIONS = {
+    State.QUEUED: (
+        "seq IN (SELECT seq FROM jobs WHERE ready = 1 AND deaths = 0"
+        " UNION ALL SELECT seq FROM jobs WHERE ready = 1 AND deaths > 0"
+        " UNION ALL SELECT seq FROM jobs WHERE state = 'queued' AND ready = 0)"
+    ),
+    State.RUNNING: "state = 'running'",
+    State.SUCCEEDED: "state = 'succeeded'",
+    State.FAILED: "state = 'failed'",
+    State.CANCELLED: "state = 'cancelled'",
+}
+
+
+def _conditions(which: JobFilter, state: State | None) -> tuple[str, dict[str, Any]]:
+    return " AND ".join(_each_condition(which, state)), {
+        "queue": which.queue,
+        "task": which.task,
+        "ids": None if which.ids is None else json.dumps(which.ids),
+    }
+
+
+def _each_condition(which: JobFilter, state: State | None) -> Iterator[str]:
+    yield "true" if state is None else _STATE_CONDITIONS[state]
+    if which.queue is not None:
+        yield "queue = :queue"
+    if which.task is not None:
+        yield "task = :task"
+    if which.ids is not None:
+        yield "id IN (SELECT value FROM json_each(:ids))"
+
+
+def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
+    worker, host, pid, queues, slots, started_at, lease_until = row
+    served = json.loads(queues)
+    return WorkerRecord(
+        id=worker,
+        host=host,
+        pid=pid,
+        queues=None if served is None else tuple(served),
+        slots=slots,
+        started_at=to_instant(started_at),
+        lease_until=to_instant(lease_until),
+    )
+
+
+def _queue_record(name: str, paused_at: int | None, queued: int, running: int, failed: int) -> QueueRecord:
+    return QueueRecord(
+        name=name,
+        paused_at=None if paused_at is None else to_instant(paused_at),
+        queued=queued,
+        running=running,
+        failed=failed,
+    )

@@ -1,0 +1,231 @@
+-- Every statement of the SQLite store, by name. `{which}` stands for the conditions of a JobFilter.
+-- Claims, promotions and chores read by the partial indexes of the migrations: their WHERE repeats an index's own.
+
+-- name: insert
+INSERT INTO jobs (
+    id, task, queue, priority, luggage, created_at, run_at, expires_at, timeout, max_attempts, retry, at_most_once,
+    next_id, waiting, held_by, ready
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO NOTHING
+
+-- name: unhold_all
+UPDATE jobs
+SET held_by = NULL, ready = (waiting = 0 AND run_at <= max(created_at, :now))
+WHERE held_by = :server
+
+-- name: unhold_some
+UPDATE jobs
+SET held_by = NULL, ready = (waiting = 0 AND run_at <= max(created_at, :now))
+WHERE held_by = :server AND id IN (SELECT value FROM json_each(:ids))
+
+-- name: holders
+SELECT DISTINCT held_by FROM jobs WHERE held_by IS NOT NULL
+
+-- name: enter
+INSERT OR REPLACE INTO workers (id, host, pid, queues, slots, started_at, lease_until) VALUES (?, ?, ?, ?, ?, ?, ?)
+
+-- name: renew
+UPDATE workers SET lease_until = ? WHERE id = ?
+
+-- name: leave
+DELETE FROM workers
+WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE state = 'running' AND worker = :worker)
+
+-- name: forget
+DELETE FROM workers WHERE id = ?
+
+-- name: workers
+SELECT id, host, pid, queues, slots, started_at, lease_until FROM workers ORDER BY started_at, id
+
+-- name: knows_worker
+SELECT 1 FROM workers WHERE id = ?
+
+-- name: promote
+UPDATE jobs
+SET ready = 1
+WHERE seq IN (
+    SELECT seq FROM jobs
+    WHERE state = 'queued' AND ready = 0 AND waiting = 0 AND held_by IS NULL AND run_at <= ?
+    ORDER BY run_at
+    LIMIT ?
+)
+
+-- name: next_due
+SELECT min(run_at) FROM jobs WHERE state = 'queued' AND ready = 0 AND waiting = 0 AND held_by IS NULL
+
+-- name: any_ready
+SELECT EXISTS (SELECT 1 FROM jobs WHERE ready = 1 AND deaths = 0)
+
+-- name: any_suspect
+SELECT EXISTS (SELECT 1 FROM jobs WHERE ready = 1 AND deaths > 0)
+
+-- name: queues_with_ready
+WITH RECURSIVE found (name) AS (
+    SELECT min(queue) FROM jobs WHERE ready = 1 AND deaths = 0
+    UNION ALL
+    SELECT (SELECT min(queue) FROM jobs WHERE ready = 1 AND deaths = 0 AND queue > found.name)
+    FROM found
+    WHERE found.name IS NOT NULL
+)
+SELECT name FROM found WHERE name IS NOT NULL AND name NOT IN (SELECT name FROM queues)
+
+-- name: queues_with_suspects
+WITH RECURSIVE found (name) AS (
+    SELECT min(queue) FROM jobs WHERE ready = 1 AND deaths > 0
+    UNION ALL
+    SELECT (SELECT min(queue) FROM jobs WHERE ready = 1 AND deaths > 0 AND queue > found.name)
+    FROM found
+    WHERE found.name IS NOT NULL
+)
+SELECT name FROM found WHERE name IS NOT NULL AND name NOT IN (SELECT name FROM queues)
+
+-- name: next_ready
+SELECT -priority, run_at, seq, next_id, id, attempt + 1, task, luggage, failures, retry, timeout, at_most_once, 0
+FROM jobs
+WHERE ready = 1 AND deaths = 0 AND queue = :queue
+    AND (expires_at IS NULL OR expires_at > :now)
+    AND task NOT IN (SELECT value FROM json_each(:unknown))
+ORDER BY priority DESC, run_at, seq
+LIMIT :limit
+
+-- name: next_suspects
+SELECT -priority, run_at, seq, next_id, id, attempt + 1, task, luggage, failures, retry, timeout, at_most_once, 1
+FROM jobs
+WHERE ready = 1 AND deaths > 0 AND queue = :queue
+    AND (expires_at IS NULL OR expires_at > :now)
+    AND task NOT IN (SELECT value FROM json_each(:unknown))
+ORDER BY priority DESC, run_at, seq
+LIMIT :limit
+
+-- name: claim
+UPDATE jobs
+SET state = 'running', ready = 0, attempt = attempt + 1, worker = ?, started_at = ?
+WHERE seq = ?
+
+-- name: succeed
+UPDATE jobs
+SET state = 'succeeded', worker = NULL, deaths = 0, rescues = 0, finished_at = ?, result = ?, note = NULL
+WHERE id = ? AND attempt = ? AND state = 'running'
+
+-- name: standing
+SELECT
+    failures, max_attempts, deaths, rescues, retry, at_most_once, cancel_requested_at IS NOT NULL,
+    run_at, worker, started_at, next_id
+FROM jobs
+WHERE id = ? AND attempt = ? AND state = 'running'
+
+-- name: end
+UPDATE jobs
+SET state = :state, worker = NULL, ready = :ready, run_at = :run_at, failures = :failures, deaths = :deaths,
+    rescues = :rescues, finished_at = :finished_at, reason = :reason, error = coalesce(:error, error), note = :note
+WHERE id = :id AND attempt = :attempt AND state = 'running'
+
+-- name: keep_attempt
+INSERT INTO attempts (job_id, attempt, outcome, error, traceback, worker, started_at, ended_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: let_go
+UPDATE jobs
+SET waiting = 0, ready = (state = 'queued' AND held_by IS NULL AND run_at <= max(created_at, :now))
+WHERE id = :id AND waiting = 1
+RETURNING state, next_id
+
+-- name: asked_to_cancel
+SELECT id, attempt FROM jobs WHERE state = 'running' AND cancel_requested_at IS NOT NULL AND worker = ?
+
+-- name: running_of
+SELECT id, attempt FROM jobs WHERE state = 'running' AND worker = ? ORDER BY seq
+
+-- name: overdue
+SELECT seq, id, attempt, failures, deaths, rescues, waiting, next_id
+FROM jobs
+WHERE state = 'queued' AND expires_at IS NOT NULL AND expires_at <= ?
+ORDER BY expires_at
+LIMIT ?
+
+-- name: expire
+UPDATE jobs
+SET state = 'failed', ready = 0, held_by = NULL, finished_at = ?, reason = ?, error = ?
+WHERE seq = ?
+
+-- name: prune
+DELETE FROM jobs
+WHERE seq IN (
+    SELECT seq FROM jobs
+    WHERE finished_at IS NOT NULL AND finished_at < ? AND waiting = 0
+    ORDER BY finished_at
+    LIMIT ?
+)
+
+-- name: find
+SELECT
+    id, task, queue, priority, state, attempt, failures, max_attempts, created_at, run_at, expires_at, timeout,
+    started_at, finished_at, cancel_requested_at, worker, result, reason, error, note, luggage, waiting, held_by, ready
+FROM jobs
+WHERE {which}
+ORDER BY seq DESC
+LIMIT :limit
+
+-- name: attempts
+SELECT job_id, attempt, outcome, error, traceback, worker, started_at, ended_at
+FROM attempts
+WHERE job_id = ?
+ORDER BY attempt
+
+-- name: cancel_queued
+UPDATE jobs
+SET state = 'cancelled', ready = 0, held_by = NULL, finished_at = :now
+WHERE {which}
+RETURNING id, waiting, next_id
+
+-- name: ask_to_cancel
+UPDATE jobs
+SET cancel_requested_at = coalesce(cancel_requested_at, :now)
+WHERE {which}
+RETURNING id
+
+-- name: retry
+UPDATE jobs
+SET state = 'queued', ready = (waiting = 0), run_at = :now, failures = 0, deaths = 0, rescues = 0,
+    expires_at = iif(expires_at <= :now, NULL, expires_at),
+    finished_at = NULL, cancel_requested_at = NULL, reason = NULL, result = NULL, note = 'retried by hand'
+WHERE {which}
+RETURNING id
+
+-- name: pause
+INSERT INTO queues (name, paused_at) VALUES (?, ?) ON CONFLICT (name) DO NOTHING
+
+-- name: resume
+DELETE FROM queues WHERE name = ?
+
+-- name: queues
+SELECT name, paused_at, 0, 0, 0 FROM queues
+UNION ALL
+SELECT queue, NULL, count(*), 0, 0 FROM jobs WHERE ready = 1 AND deaths = 0 GROUP BY queue
+UNION ALL
+SELECT queue, NULL, count(*), 0, 0 FROM jobs WHERE ready = 1 AND deaths > 0 GROUP BY queue
+UNION ALL
+SELECT queue, NULL, count(*), 0, 0 FROM jobs WHERE state = 'queued' AND ready = 0 GROUP BY queue
+UNION ALL
+SELECT queue, NULL, 0, count(*), 0 FROM jobs WHERE state = 'running' GROUP BY queue
+UNION ALL
+SELECT queue, NULL, 0, 0, count(*) FROM jobs WHERE state = 'failed' GROUP BY queue
+
+-- name: counts
+SELECT
+    (SELECT count(*) FROM jobs WHERE ready = 1 AND deaths = 0) AS ready,
+    (SELECT count(*) FROM jobs WHERE ready = 1 AND deaths > 0) AS suspects,
+    (SELECT count(*) FROM jobs WHERE state = 'queued' AND ready = 0) AS unready,
+    (SELECT count(*) FROM jobs WHERE held_by IS NOT NULL) AS held,
+    (SELECT count(*) FROM jobs
+        WHERE state = 'queued' AND ready = 0 AND waiting = 0 AND held_by IS NULL) AS due,
+    (SELECT count(*) FROM jobs
+        WHERE state = 'queued' AND ready = 0 AND waiting = 0 AND held_by IS NULL AND run_at > :now) AS ahead,
+    (SELECT count(*) FROM jobs
+        WHERE state = 'queued' AND ready = 0 AND waiting = 0 AND held_by IS NULL AND run_at > :now
+            AND failures > 0) AS retrying,
+    (SELECT count(*) FROM jobs WHERE state = 'running') AS running,
+    (SELECT count(*) FROM jobs WHERE finished_at IS NOT NULL) AS finished,
+    (SELECT count(*) FROM jobs WHERE state = 'failed') AS failed,
+    (SELECT count(*) FROM jobs WHERE state = 'cancelled') AS cancelled
