@@ -88,7 +88,9 @@ def ending(job: Standing, outcome: Outcome, dice: float) -> Ending:
 
 def expiry(failures: int, deaths: int, rescues: int) -> Ending:
     """What becomes of a queued job whose time to be useful is over."""
-    return Ending(State.FAILED, failures, deaths, rescues, Reason.EXPIRED, error="expired before it could start")
+    return Ending(
+        State.FAILED, failures, deaths, rescues, Reason.EXPIRED, error="expired before it could start"
+    )
 
 
 def _never_began(outcome: Outcome) -> bool:

@@ -91,9 +91,13 @@ def _told_name(obj: object) -> tuple[str, str]:
         )
     module, qualname = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(qualname, str):
-        raise NotImportable(f"it is an object without a name of its own ({kind})", "pass a function or a class")
+        raise NotImportable(
+            f"it is an object without a name of its own ({kind})", "pass a function or a class"
+        )
     if "<lambda>" in qualname:
-        raise NotImportable("it is a lambda, which has no name", "write it as a def at the top level of a module")
+        raise NotImportable(
+            "it is a lambda, which has no name", "write it as a def at the top level of a module"
+        )
     if "<locals>" in qualname:
         raise NotImportable(
             f"it is defined inside a function ({qualname})",

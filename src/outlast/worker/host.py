@@ -81,11 +81,15 @@ class Host:
         theirs, self._pipe = os.pipe()
         os.write(self._pipe, json.dumps(self._settings.to_message()).encode() + b"\n")
         command = [sys.executable, "-P", "-m", "outlast.worker", "supervise", str(theirs)]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs], start_new_session=True)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, pass_fds=[theirs], start_new_session=True
+        )
         os.close(theirs)
         loop = asyncio.get_running_loop()
         code: asyncio.Future[int] = loop.create_future()
-        threading.Thread(target=_await_end, args=(process, loop, code), name="outlast-host", daemon=True).start()
+        threading.Thread(
+            target=_await_end, args=(process, loop, code), name="outlast-host", daemon=True
+        ).start()
         return code
 
     async def _until_gone(self) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 from outlast.job import Ended, Erred, Outcome, Released, Snoozed, Stopped, Succeeded
 
-_KINDS: dict[str, type[Outcome]] = {kind.__name__: kind for kind in (Succeeded, Erred, Released, Snoozed, Stopped)}
+_KINDS: dict[str, type[Outcome]] = {
+    kind.__name__: kind for kind in (Succeeded, Erred, Released, Snoozed, Stopped)
+}
 
 
 def to_message(job_id: str, attempt: int, outcome: Outcome) -> list[Any]:
