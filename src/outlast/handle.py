@@ -1,0 +1,164 @@
+"""Job: the handle on one enqueued call. It keeps an id and asks the store anew each time it is read."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from outlast.errors import JobFailed, JobNotFound
+from outlast.job import Attempt, JobRecord, State
+from outlast.luggage import unpack_value
+
+if TYPE_CHECKING:
+    from outlast.queue import TaskQueue
+
+_FIRST_PAUSE = 0.005
+_LONGEST_PAUSE = 0.1
+
+
+class Pending(Protocol):
+    """What a job that may not be committed yet waits for: its request."""
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it can still be committed."""
+
+
+class Job:
+    """A job of a queue, by its id.
+
+    `state`, `attempt`, `result` and `error` are live: each asks the store. Until its request has committed it, a job is
+    `queued`; if the request failed there is none, and reading raises JobNotFound.
+    """
+
+    __slots__ = ("_pending", "_queue", "id")
+
+    def __init__(self, job_id: str, queue: TaskQueue, pending: Pending | None = None) -> None:
+        self.id = job_id
+        self._queue = queue
+        self._pending = pending
+
+    # ---- what is known of it
+
+    @property
+    def state(self) -> State:
+        """Where it stands. Raises JobNotFound."""
+        try:
+            return self.record().state
+        except JobNotFound:
+            if self._pending is not None and self._pending.undecided:
+                return State.QUEUED
+            raise
+
+    @property
+    def attempt(self) -> int:
+        """The number of its latest attempt; 0 before the first. Raises JobNotFound."""
+        try:
+            return self.record().attempt
+        except JobNotFound:
+            if self._pending is not None and self._pending.undecided:
+                return 0
+            raise
+
+    @property
+    def result(self) -> Any:
+        """What its task returned; None before that. Raises JobNotFound."""
+        return _result(self.record())
+
+    @property
+    def error(self) -> str | None:
+        """Its last error in one line, if it had one. Raises JobNotFound."""
+        return self.record().error
+
+    def record(self) -> JobRecord:
+        """Everything the store knows of it now. Raises JobNotFound."""
+        job_id = self.id
+        return self._queue.ask(lambda store: store.get(job_id))
+
+    async def arecord(self) -> JobRecord:
+        """`record` without blocking the loop."""
+        job_id = self.id
+        return await self._queue.aask(lambda store: store.get(job_id))
+
+    def attempts(self) -> list[Attempt]:
+        """Its attempts that did not succeed, oldest first, with their tracebacks."""
+        job_id = self.id
+        return self._queue.ask(lambda store: store.attempts(job_id))
+
+    async def aattempts(self) -> list[Attempt]:
+        """`attempts` without blocking the loop."""
+        job_id = self.id
+        return await self._queue.aask(lambda store: store.attempts(job_id))
+
+    # ---- what can be done with it
+
+    async def wait(self, timeout: timedelta | float | None = None) -> Any:
+        """Wait until it has ended, and return what its task returned.
+
+        `timeout` is a timedelta or seconds; None waits for ever. Raises JobFailed if it failed or was cancelled,
+        TimeoutError if it has not ended in time (it runs on), JobNotFound if it was never committed.
+        """
+        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        try:
+            async with asyncio.timeout(seconds):
+                record = await self._ended()
+        except TimeoutError:
+            raise TimeoutError(f"job {self.id} has not ended within {seconds:g} s; it goes on") from None
+        if record.state is not State.SUCCEEDED:
+            raise JobFailed(_why(record))
+        return _result(record)
+
+    async def _ended(self) -> JobRecord:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                record = await self.arecord()
+            except JobNotFound:
+                if self._pending is None or not self._pending.undecided:
+                    raise
+            else:
+                if record.state.ended:
+                    return record
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    def cancel(self) -> bool:
+        """Cancel it if it is queued, ask it to stop if it is running. False if it has ended. Raises JobNotFound."""
+        return self._queue.cancel(self.id)
+
+    async def acancel(self) -> bool:
+        """`cancel` without blocking the loop."""
+        return await self._queue.acancel(self.id)
+
+    def retry(self) -> bool:
+        """Queue it again after it failed or was cancelled. False if it has not. Raises JobNotFound."""
+        return self._queue.retry(self.id)
+
+    async def aretry(self) -> bool:
+        """`retry` without blocking the loop."""
+        return await self._queue.aretry(self.id)
+
+    # ---- as a value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and other.id == self.id and other._queue.url == self._queue.url
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} of {self._queue.url}>"
+
+
+def _result(record: JobRecord) -> Any:
+    return None if record.result is None else unpack_value(record.result)
+
+
+def _why(record: JobRecord) -> str:
+    job = f"job {record.id} ({record.task})"
+    if record.state is State.CANCELLED:
+        return (
+            f"{job} was cancelled in attempt {record.attempt}" if record.attempt else f"{job} was cancelled"
+        )
+    return f"{job} failed in attempt {record.attempt} ({record.reason}): {record.error}"

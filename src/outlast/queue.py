@@ -1,0 +1,333 @@
+"""TaskQueue: what the user holds. It declares tasks, enqueues calls, and asks the store about jobs.
+
+It knows no web framework: `outlast.fastapi` ties it to an app. Getting rows to disk is the writer's work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from datetime import timedelta
+from itertools import count
+from typing import Any, ClassVar, ParamSpec, TypeVar, Unpack, cast, overload
+from weakref import WeakValueDictionary
+
+from outlast.clock import Clock, SystemClock
+from outlast.errors import OptionRefused, TaskRefused
+from outlast.handle import Job
+from outlast.job import NewJob
+from outlast.options import NO_OPTIONS, GivenOptions, did_you_mean
+from outlast.store import JobFilter, Store
+from outlast.store.writer import Writer
+from outlast.target import Target, of_caller
+from outlast.task import Call, Task, task_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+WORKERS = ("process", "external", "inline")
+"""Who runs the jobs: a worker that the server starts beside itself, one started elsewhere, or the server itself."""
+
+
+class TaskQueue:
+    """Durable tasks on one store.
+
+    The environment has the last word: `OUTLAST_STORE` over `store`, `OUTLAST_WORKER` over `worker`. Nothing is opened
+    or started when it is made. Raises OptionRefused.
+    """
+
+    made: ClassVar[Made]
+    """Every TaskQueue of this process that is still in use, in the order they were made."""
+    app: Any = None
+    """The app it belongs to, if any."""
+
+    def __init__(
+        self,
+        *,
+        store: str = "sqlite:///outlast.db",
+        worker: str = "process",
+        ordered: bool = True,
+        payload_limit: int = 1_048_576,
+        grace: timedelta = timedelta(seconds=8),
+        retention: timedelta = timedelta(days=7),
+        children: int | None = None,
+        slots: int | None = None,
+        worker_lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
+        commit_timeout: timedelta = timedelta(seconds=5),
+        clock: Clock | None = None,
+    ) -> None:
+        self.ordered = ordered
+        self.payload_limit = _at_least(1, payload_limit, "payload_limit", "bytes")
+        self.grace = _not_negative(grace, "grace")
+        self.retention = _not_negative(retention, "retention")
+        self.children = children if children is None else _at_least(1, children, "children", "processes")
+        self.slots = slots if slots is None else _at_least(1, slots, "slots", "jobs at a time")
+        self.worker_lifespan = worker_lifespan
+        self.commit_timeout = _not_negative(commit_timeout, "commit_timeout")
+        self.clock: Clock = clock or SystemClock()
+        self.target: Target = of_caller()
+        self._calls: dict[Callable[..., Any], Call[..., Any]] = {}
+        self._use(os.environ.get("OUTLAST_STORE") or store, os.environ.get("OUTLAST_WORKER") or worker)
+        self.made.add(self)
+
+    def _use(self, url: str, worker: str) -> None:
+        if worker not in WORKERS:
+            raise OptionRefused(f"worker={worker!r} (or OUTLAST_WORKER){did_you_mean(worker, WORKERS)}")
+        self.url = url
+        self.worker = worker
+        self._writer = Writer(url, clock=self.clock)
+        self._reader = Writer(url, clock=self.clock)
+
+    @contextmanager
+    def switched(self, *, store: str, worker: str) -> Iterator[None]:
+        """For tests: another store and another worker for a while; everything it did there is closed at the end."""
+        before = self.url, self.worker, self._writer, self._reader
+        self._use(store, worker)
+        try:
+            yield
+        finally:
+            self.close()
+            self.url, self.worker, self._writer, self._reader = before
+
+    # ---- tasks
+
+    @overload
+    def task(self, func: Callable[P, R], /) -> Task[P, R]: ...
+
+    @overload
+    def task(self, /, **options: Unpack[GivenOptions]) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
+    def task(self, func: Any = None, /, **options: Unpack[GivenOptions]) -> Any:
+        """Make a function a task: `@queue.task`, or with options `@queue.task(queue="mail", max_attempts=8)`.
+
+        Raises OptionRefused.
+        """
+        settings = NO_OPTIONS.changed(options)
+        if func is not None:
+            return task_of(func, self, settings)
+        return lambda func: task_of(func, self, settings)
+
+    def options(self, func: Callable[P, R], /, **options: Unpack[GivenOptions]) -> Call[P, R]:
+        """A function or task with other options for one call. Raises OptionRefused."""
+        call = self.call_of(func)
+        return Call(call.task, call.settings.changed(options))
+
+    def call_of(self, func: Callable[P, R]) -> Call[P, R]:
+        """What makes the jobs of a function, a task, or a task with options. Raises TaskRefused."""
+        if isinstance(func, Call):
+            call = func
+        elif isinstance(func, Task):
+            call = func.call
+        else:
+            return self._call_of_plain(func)
+        if call.task.queue is not self:
+            self._refuse_stranger(call)
+        return call
+
+    def _call_of_plain(self, func: Callable[P, R]) -> Call[P, R]:
+        try:
+            call = self._calls.get(func)
+        except TypeError as error:
+            raise TaskRefused(f"{func!r} is not a function that a worker could import: {error}") from error
+        if call is None:
+            if not callable(func):
+                raise TaskRefused(
+                    f"{func!r} is not a function; add the function itself, its arguments after it"
+                )
+            call = task_of(func, self).call
+            _ = call.name  # a function that no worker could find is refused, and not remembered
+            self._calls[func] = call
+        return cast("Call[P, R]", call)
+
+    def _refuse_stranger(self, call: Call[..., Any]) -> None:
+        """One request commits to one store. A task of another queue on the same store is welcome."""
+        if call.task.queue.url != self.url:
+            raise TaskRefused(
+                f"{call.task!r} belongs to the TaskQueue of {call.task.queue.url}, not to that of {self.url}; "
+                "enqueue it there with `.enqueue()` or `.aenqueue()`"
+            )
+
+    # ---- enqueueing
+
+    def enqueue(self, func: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Job:
+        """Commit one call; on disk when this returns. Raises TaskRefused, LuggageRefused, NotConfirmed."""
+        job = self.prepare(func, args, kwargs)
+        self.commit([job])
+        return Job(job.id, self)
+
+    async def aenqueue(self, func: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Job:
+        """`enqueue` without blocking the loop."""
+        job = self.prepare(func, args, kwargs)
+        await self.acommit([job])
+        return Job(job.id, self)
+
+    def enqueue_many(
+        self, func: Callable[..., Any], calls: Iterable[Sequence[Any] | Mapping[str, Any]]
+    ) -> list[Job]:
+        """Commit many calls of one task at once, all or none: for each a tuple of its arguments, or a dict of them.
+
+        They are not ordered among themselves. Raises TaskRefused, LuggageRefused, NotConfirmed.
+        """
+        call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
+        jobs = [call.new_job(*_arguments(each), now=now, limit=limit) for each in calls]
+        if jobs:
+            self.commit(jobs)
+        return [Job(job.id, self) for job in jobs]
+
+    async def aenqueue_many(
+        self, func: Callable[..., Any], calls: Iterable[Sequence[Any] | Mapping[str, Any]]
+    ) -> list[Job]:
+        """`enqueue_many` without blocking the loop for longer than a few calls take to pack."""
+        call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
+        jobs = [call.new_job(*_arguments(each), now=now, limit=limit) async for each in _breathing(calls)]
+        if jobs:
+            await self.acommit(jobs)
+        return [Job(job.id, self) for job in jobs]
+
+    def prepare(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
+        """The row of one call, its arguments packed as they are now. Raises TaskRefused, LuggageRefused."""
+        call = self._calls.get(func) if type(func) is _FUNCTION else None
+        if call is None:
+            call = self.call_of(func)
+        return call.new_job(args, kwargs, now=self.clock.now(), limit=self.payload_limit)
+
+    def bind(self, jobs: list[NewJob], held_by: str | None = None) -> list[NewJob]:
+        """The jobs of one request in their order (P7), held by a server if need be."""
+        if len(jobs) == 1 or not self.ordered:
+            return jobs if held_by is None else [job._replace(held_by=held_by) for job in jobs]
+        return _chained(jobs, held_by)
+
+    def commit(self, jobs: Sequence[NewJob]) -> None:
+        """Write rows, all or none, on disk when this returns. Raises NotConfirmed."""
+        self._writer.commit(jobs, timeout=self.commit_timeout)
+
+    async def acommit(self, jobs: Sequence[NewJob]) -> None:
+        """`commit` without blocking the loop. What was handed over is written even if nobody waits any more."""
+        await self._writer.acommit(jobs, timeout=self.commit_timeout)
+
+    # ---- asking
+
+    def job(self, job_id: str) -> Job:
+        """The handle on a job. Whether there is such a job shows when it is read."""
+        return Job(job_id, self)
+
+    def ask(self, ask: Callable[[Store], T]) -> T:
+        """Read from the store, through a connection that waits for no commit."""
+        return self._reader.call(ask)
+
+    async def aask(self, ask: Callable[[Store], T]) -> T:
+        """`ask` without blocking the loop."""
+        return await self._reader.acall(ask)
+
+    def cancel(self, job_id: str) -> bool:
+        """Cancel a queued job, or ask a running one to stop. False if it has ended. Raises JobNotFound."""
+        return self._told(self._writer.call(lambda store: _cancel(store, job_id)))
+
+    async def acancel(self, job_id: str) -> bool:
+        """`cancel` without blocking the loop."""
+        return self._told(await self._writer.acall(lambda store: _cancel(store, job_id)))
+
+    def retry(self, job_id: str) -> bool:
+        """Queue a failed or cancelled job again. False if it is neither. Raises JobNotFound."""
+        return self._told(self._writer.call(lambda store: _retry(store, job_id)))
+
+    async def aretry(self, job_id: str) -> bool:
+        """`retry` without blocking the loop."""
+        return self._told(await self._writer.acall(lambda store: _retry(store, job_id)))
+
+    def _told(self, touched: bool) -> bool:
+        if touched:
+            self._writer.ring()
+        return touched
+
+    def close(self) -> None:
+        """End its threads. What was handed over is written; used again, it opens again."""
+        self._writer.close()
+        self._reader.close()
+
+    def __repr__(self) -> str:
+        return f"<TaskQueue {self.url}, worker {self.worker!r}>"
+
+
+class Made:
+    """The queues of a process, for as long as anybody else holds them."""
+
+    def __init__(self) -> None:
+        self._numbers = count()
+        self._queues: WeakValueDictionary[int, TaskQueue] = WeakValueDictionary()
+
+    def add(self, queue: TaskQueue) -> None:
+        self._queues[next(self._numbers)] = queue
+
+    def __iter__(self) -> Iterator[TaskQueue]:
+        return iter(list(self._queues.values()))
+
+
+TaskQueue.made = Made()
+
+_FUNCTION = type(lambda: None)
+_BREATH = 200
+
+
+async def _breathing(calls: Iterable[T]) -> AsyncIterator[T]:
+    """The items, with the loop let go now and then."""
+    for number, call in enumerate(calls):
+        if number % _BREATH == _BREATH - 1:
+            await asyncio.sleep(0)
+        yield call
+
+
+def _arguments(call: Sequence[Any] | Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if type(call) is tuple:
+        return call, {}
+    if isinstance(call, Mapping):
+        return (), dict(call)
+    if isinstance(call, list):
+        return tuple(call), {}
+    raise TypeError(f"{call!r} is no call: give a tuple of arguments such as ({call!r},), or a dict of them")
+
+
+def _chained(jobs: list[NewJob], held_by: str | None) -> list[NewJob]:
+    """Each undelayed job waits for the undelayed one before it; delayed ones wait for their time alone."""
+    rows: list[NewJob] = []
+    behind: str | None = None
+    for job in reversed(jobs):
+        if job.run_at != job.created_at:
+            rows.append(job._replace(held_by=held_by))
+        else:
+            rows.append(NewJob(*job[:12], behind, 1, held_by))
+            behind = job.id
+    rows.reverse()
+    first = next((number for number, job in enumerate(rows) if job.waiting), None)
+    if first is not None:
+        rows[first] = rows[first]._replace(waiting=0)
+    return rows
+
+
+def _cancel(store: Store, job_id: str) -> bool:
+    if store.cancel(JobFilter(ids=(job_id,))):
+        return True
+    store.get(job_id)  # raises JobNotFound
+    return False
+
+
+def _retry(store: Store, job_id: str) -> bool:
+    if store.retry(JobFilter(ids=(job_id,))):
+        return True
+    store.get(job_id)  # raises JobNotFound
+    return False
+
+
+def _at_least(least: int, value: object, name: str, unit: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise OptionRefused(f"{name}={value!r}: give a whole number of {unit}, at least {least}")
+    return value
+
+
+def _not_negative(value: object, name: str) -> timedelta:
+    if not isinstance(value, timedelta) or value < timedelta(0):
+        raise OptionRefused(f"{name}={value!r}: give a timedelta that is not negative")
+    return value
