@@ -19,7 +19,7 @@ from outlast.errors import OptionRefused, TaskRefused
 from outlast.handle import Job
 from outlast.job import NewJob
 from outlast.options import NO_OPTIONS, GivenOptions, did_you_mean
-from outlast.store import JobFilter, Store
+from outlast.store import JobFilter, Store, store_url
 from outlast.store.writer import Writer
 from outlast.target import Target, of_caller
 from outlast.task import Call, Task, task_of
@@ -36,7 +36,7 @@ class TaskQueue:
     """Durable tasks on one store.
 
     The environment has the last word: `OUTLAST_STORE` over `store`, `OUTLAST_WORKER` over `worker`. Nothing is opened
-    or started when it is made. Raises OptionRefused.
+    or started when it is made. Raises OptionRefused, StoreUnusable.
     """
 
     made: ClassVar[Made]
@@ -76,10 +76,11 @@ class TaskQueue:
     def _use(self, url: str, worker: str) -> None:
         if worker not in WORKERS:
             raise OptionRefused(f"worker={worker!r} (or OUTLAST_WORKER){did_you_mean(worker, WORKERS)}")
-        self.url = url
+        self.url = store_url(url)
         self.worker = worker
-        self._writer = Writer(url, clock=self.clock)
-        self._reader = Writer(url, clock=self.clock)
+        self._writer = Writer(self.url, clock=self.clock)
+        in_memory = self.url.endswith(":memory:")  # such a store is known to one connection only
+        self._reader = self._writer if in_memory else Writer(self.url, clock=self.clock)
 
     @contextmanager
     def switched(self, *, store: str, worker: str) -> Iterator[None]:

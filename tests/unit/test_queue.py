@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -10,12 +11,16 @@ from outlast.errors import JobFailed, JobNotFound, OptionRefused
 from outlast.job import Claimed, Ended, Erred, State, Succeeded
 from outlast.lifecycle import Reason
 from outlast.queue import TaskQueue
-from outlast.store import Store
+from outlast.store import Store, WorkerRecord
+
+HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def queue(tmp_path):
-    queue = TaskQueue(store=f"sqlite:///{tmp_path / 'outlast.db'}")
+@pytest.fixture(params=["file", "memory"])
+def queue(request, tmp_path):
+    queue = TaskQueue(
+        store=f"sqlite:///{tmp_path / 'outlast.db'}" if request.param == "file" else "sqlite://"
+    )
     yield queue
     queue.close()
 
@@ -25,7 +30,12 @@ def greet(name: str) -> str:
 
 
 def claim(queue: TaskQueue) -> list[Claimed]:
-    return queue.ask(lambda store: store.claim("worker", 10))
+    now = datetime.now(UTC)
+    worker = WorkerRecord(
+        id="w", host="h", pid=1, queues=None, slots=9, started_at=now, lease_until=now + HOUR
+    )
+    queue.ask(lambda store: store.enter(worker))
+    return queue.ask(lambda store: store.claim("w", 10))
 
 
 def settle(queue: TaskQueue, job, outcome) -> None:
@@ -51,7 +61,7 @@ def test_the_environment_has_the_last_word(monkeypatch):
 
     queue = TaskQueue(store="sqlite:///mine.db", worker="process")
 
-    assert (queue.url, queue.worker) == ("sqlite:///other.db", "external")
+    assert (queue.url, queue.worker) == (f"sqlite:///{Path('other.db').absolute()}", "external")
 
 
 def test_a_worker_that_does_not_exist_is_refused(monkeypatch):

@@ -173,6 +173,16 @@ class Store(Protocol):
         """How many jobs there are in each view: scheduled, retrying, waiting, held, ready, running, and the ended states."""
 
 
+def store_url(url: str) -> str:
+    """The URL as every process names this store, wherever it stands. Raises StoreUnusable for one that names none."""
+    if url.startswith("sqlite:"):
+        from outlast.store.sqlite_place import name_and_path
+
+        name, path = name_and_path(url)
+        return name if path else "sqlite:///:memory:"
+    raise _nobody_understands(url)
+
+
 def open_store(url: str, *, clock: Clock | None = None, create: bool = True) -> Store:
     """Open the store of a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`.
 
@@ -183,4 +193,8 @@ def open_store(url: str, *, clock: Clock | None = None, create: bool = True) -> 
         from outlast.store.sqlite import SQLiteStore
 
         return SQLiteStore(url, clock=clock or SystemClock(), create=create)
-    raise StoreUnusable(f"no store understands {url!r}; use sqlite:///path/to/outlast.db")
+    raise _nobody_understands(url)
+
+
+def _nobody_understands(url: str) -> StoreUnusable:
+    return StoreUnusable(f"no store understands {url!r}; use sqlite:///path/to/outlast.db")
