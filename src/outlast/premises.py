@@ -63,16 +63,9 @@ class Premises:
         return self.folder
 
 
-def absolute_url(url: str) -> str:
-    """The URL of the same store for a process with another current folder: its real path, so that two names meet."""
-    if not url.startswith("sqlite:///") or ":memory:" in url:
-        return url
-    return f"sqlite:///{os.path.realpath(url.removeprefix('sqlite:///'))}"
-
-
 def _lock_folder(url: str) -> Path:
-    """`outlast.db` → `outlast.db-locks/`."""
-    path = Path(absolute_url(url).removeprefix("sqlite:///"))
+    """`outlast.db` → `outlast.db-locks/`, by its real path, so that two names of one file meet."""
+    path = Path(os.path.realpath(url.removeprefix("sqlite:///")))
     return path.with_name(path.name + "-locks")
 
 

@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from outlast.errors import AppNotFound
-from outlast.premises import absolute_url
 from outlast.queue import TaskQueue
 from outlast.target import Target
 from outlast.worker.settings import SLOTS, Settings, cores
@@ -25,7 +24,7 @@ def find_queue(target: Target, url: str | None = None) -> TaskQueue:
     )
     queues = queues or list(TaskQueue.made)
     for queue in queues:
-        if url is None or absolute_url(queue.url) == url:
+        if url is None or queue.url == url:
             return queue
     if queues:
         return queues[0]
@@ -38,7 +37,7 @@ def find_queue(target: Target, url: str | None = None) -> TaskQueue:
 def settings_of(queue: TaskQueue, target: Target | None = None, *, hosted: bool = False) -> Settings:
     """How the worker of a TaskQueue works; `target` is how a child finds the app, if not where the queue was made."""
     return Settings(
-        url=absolute_url(queue.url),
+        url=queue.url,
         target=target or queue.target,
         children=queue.children or cores(),
         slots=queue.slots or SLOTS,
