@@ -1,4 +1,4 @@
-"""Finds the user's app in a child: imports its module, and the TaskQueue that was made there; and what that one wants."""
+"""Finds the user's app in a child: imports its module, and the TaskQueue made there; and what that one wants."""
 
 from __future__ import annotations
 

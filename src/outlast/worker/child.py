@@ -53,7 +53,7 @@ def main(descriptor: int) -> None:
 
 
 def _ignore_signals() -> None:
-    """The supervisor ends its children. A handler, because an ignored signal would be inherited by a task's programs."""
+    """The supervisor ends its children. A handler, because a task's programs would inherit an ignored signal."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
 

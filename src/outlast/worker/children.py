@@ -73,7 +73,7 @@ class Child:
         orders: dict[str, Any],
         on_message: Callable[[Child, list[Any]], None],
     ) -> None:
-        """Begin the process, in a group of its own: a terminal's Ctrl-C does not reach it, and a kill reaches its forks."""
+        """Begin the process, in a group of its own: Ctrl-C does not reach it, and a kill reaches its forks."""
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-P", "-m", "outlast.worker", "child", str(theirs.fileno())]

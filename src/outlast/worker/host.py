@@ -77,7 +77,7 @@ class Host:
             pause = min(_LONGEST_PAUSE, pause * 2)
 
     def _begin(self) -> asyncio.Future[int]:
-        """Start the supervisor in a session of its own, out of reach of the terminal's Ctrl-C. Its exit code to come."""
+        """Start the supervisor in a session of its own, out of reach of Ctrl-C. Its exit code to come."""
         theirs, self._pipe = os.pipe()
         os.write(self._pipe, json.dumps(self._settings.to_message()).encode() + b"\n")
         command = [sys.executable, "-P", "-m", "outlast.worker", "supervise", str(theirs)]

@@ -13,7 +13,7 @@ _KINDS: dict[str, type[Outcome]] = {
 
 def to_message(job_id: str, attempt: int, outcome: Outcome) -> list[Any]:
     """[id, attempt, kind, fields…]"""
-    fields = type(outcome).__slots__
+    fields: tuple[str, ...] = type(outcome).__slots__
     return [job_id, attempt, type(outcome).__name__, *(getattr(outcome, name) for name in fields)]
 
 
