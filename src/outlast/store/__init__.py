@@ -84,7 +84,7 @@ class Store(Protocol):
     # ---- the receipt
 
     def insert(self, jobs: Sequence[NewJob]) -> None:
-        """Write jobs, all or none, flushed unless inside a transaction. Idempotent by id: a second time does nothing."""
+        """Write jobs, all or none, flushed unless inside a transaction. Idempotent by id: sent again, nothing changes."""
 
     def unhold(self, server: str, ids: Collection[str] | None = None) -> int:
         """Let jobs held by this server start: these ids, or all of them. Returns how many."""
