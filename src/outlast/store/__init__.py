@@ -84,7 +84,7 @@ class Store(Protocol):
     # ---- the receipt
 
     def insert(self, jobs: Sequence[NewJob]) -> None:
-        """Write jobs, all or none, flushed unless inside a transaction. By id: sent again, nothing doubles."""
+        """Write jobs, all or none, flushed unless inside a transaction. Idempotent by id: sent again, nothing changes."""
 
     def unhold(self, server: str, ids: Collection[str] | None = None) -> int:
         """Let jobs held by this server start: these ids, or all of them. Returns how many."""
@@ -170,7 +170,7 @@ class Store(Protocol):
         """Undo `pause`. False when it was not paused."""
 
     def counts(self) -> dict[str, int]:
-        """How many jobs there are in each view: scheduled, retrying, waiting, held, ready, running, the ended."""
+        """How many jobs are in each view: scheduled, retrying, waiting, held, ready, running, and the ended states."""
 
 
 def store_url(url: str) -> str:

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import cache
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -36,6 +37,10 @@ _REMEMBERED = 50_000
 """Claimed jobs remembered, at most; beyond it the store asks its file."""
 
 
+_Known = tuple[int, int, str | None]
+"""Of a claimed job: its place in the file, its failures, the job behind it."""
+
+
 class SQLiteStore:
     """Keeps jobs in one file, shared by the processes of one machine.
 
@@ -48,9 +53,7 @@ class SQLiteStore:
         self.url = self._file.url
         self.clock = clock
         self._execute = self._file.execute
-        self._claimed: dict[
-            str, tuple[int, str | None] | None
-        ] = {}  # id → its failures, and the job behind it
+        self._claimed: dict[str, _Known | None] = {}
         self._successes: dict[int, Ending] = {}
 
     # ---- commits
@@ -135,7 +138,15 @@ class SQLiteStore:
     def settle(self, ends: Sequence[Ended]) -> list[Settled]:
         now = self.clock.now()
         with self._file.own_transaction():
-            return [Settled(end.id, end.attempt, self._end(end, now)) for end in ends]
+            successes = self._succeed([end for end in ends if type(end.outcome) is Succeeded], now)
+            return [
+                Settled(
+                    end.id,
+                    end.attempt,
+                    next(successes) if type(end.outcome) is Succeeded else self._end_otherwise(end, now),
+                )
+                for end in ends
+            ]
 
     def cancels(self, worker: str) -> list[tuple[str, int]]:
         return self._file.read(SQL["asked_to_cancel"], (worker,))
@@ -220,13 +231,13 @@ class SQLiteStore:
 
     def counts(self) -> dict[str, int]:
         (row,) = self._file.read(SQL["counts"], {"now": self.clock.now()})
-        ready, suspects, unready, held, due, ahead, retrying, running, finished, failed, cancelled = row
+        ready, held, waiting, due, scheduled, retrying, running, finished, failed, cancelled = row
         return {
-            "scheduled": ahead - retrying,
+            "scheduled": scheduled,
             "retrying": retrying,
-            "waiting": unready - held - due,
+            "waiting": waiting,
             "held": held,
-            "ready": ready + suspects + due - ahead,
+            "ready": ready + due,
             "running": running,
             "succeeded": finished - failed - cancelled,
             "failed": failed,
@@ -237,7 +248,7 @@ class SQLiteStore:
 
     def _may_claim(self, now: int, alone: bool) -> bool:
         """A look without the writer's lock: an idle worker must not make servers wait."""
-        return bool(self._one(SQL["any_suspect" if alone else "any_ready"])) or self._is_one_due(now)
+        return self._one(_ready_sql("any_ready", alone)) == 1 or self._is_one_due(now)
 
     def _knows(self, worker: str) -> bool:
         """Whoever rescues looks through the known workers: what any other claimed would be lost with it."""
@@ -255,54 +266,53 @@ class SQLiteStore:
         self, limit: int, queues: Collection[str] | None, unknown: str, alone: bool, now: int
     ) -> list[tuple[Any, ...]]:
         """Read from the front of each queue only as far as the claim goes."""
+        front = {"now": now, "unknown": unknown, "limit": limit}
         fronts = [
-            self._execute(
-                SQL["next_suspects" if alone else "next_ready"],
-                {"queue": name, "now": now, "unknown": unknown, "limit": limit},
-            )
+            self._execute(_ready_sql("next_ready", alone), front | {"queue": name})
             for name in self._open_queues(queues, alone)
         ]
+        if len(fronts) == 1:
+            return fronts[0].fetchall()
         rows = list(islice(merge(*fronts), limit))
-        for front in fronts:
-            front.close()
+        for cursor in fronts:
+            cursor.close()
         return rows
 
     def _open_queues(self, queues: Collection[str] | None, alone: bool) -> list[str]:
         """The queues to serve that have a job to give and are not paused."""
-        names = self._file.read(SQL["queues_with_suspects" if alone else "queues_with_ready"])
+        names = self._file.read(_ready_sql("queues_with_ready", alone))
         return [name for (name,) in names if queues is None or name in queues]
 
     def _remembered(self, rows: Iterable[tuple[Any, ...]]) -> list[Claimed]:
         if len(self._claimed) > _REMEMBERED:
             self._claimed.clear()
         jobs = []
-        for _, _, _, behind, *columns in rows:
+        for _, _, seq, behind, *columns in rows:
             job = Claimed._make(columns)
-            self._claimed[job.id] = (job.failures, behind)
+            self._claimed[job.id] = (seq, job.failures, behind)
             jobs.append(job)
         return jobs
 
     # ---- endings, in steps
 
-    def _end(self, end: Ended, now: int) -> Ending | None:
-        """None when the fence is lost."""
-        if type(end.outcome) is Succeeded:
-            return self._succeed(end, end.outcome.result, now)
-        return self._end_otherwise(end, now)
+    def _succeed(self, ends: Sequence[Ended], now: int) -> Iterator[Ending | None]:
+        """All at once, and for each what became of it: None when the fence was lost."""
+        known = [self._claimed.pop(end.id, None) or self._looked_up(end) for end in ends]
+        rows = (
+            (now, _result(end), seq, end.id, end.attempt)
+            for end, (seq, _, _) in zip(ends, known, strict=True)
+        )
+        changed = self._file.change_each(SQL["succeed"], rows)
+        for end, (_, failures, behind), is_ours in zip(ends, known, changed, strict=True):
+            if is_ours:
+                self._let_go(behind, now)
+            yield self._success(failures, _result(end)) if is_ours else None
 
-    def _succeed(self, end: Ended, result: str | None, now: int) -> Ending | None:
-        failures, behind = self._claimed.pop(end.id, None) or self._looked_up(end)
-        if self._execute(SQL["succeed"], (now, result, end.id, end.attempt)).rowcount != 1:
-            return None
-        if behind is not None:
-            self._let_go(behind, now)
-        return self._success(failures, result)
-
-    def _looked_up(self, end: Ended) -> tuple[int, str | None]:
+    def _looked_up(self, end: Ended) -> _Known:
         """For a job that another connection claimed."""
-        for failures, *_, behind in self._file.read(SQL["standing"], (end.id, end.attempt)):
-            return failures, behind
-        return 0, None
+        for failures, *_, seq, behind in self._file.read(SQL["standing"], (end.id, end.attempt)):
+            return seq, failures, behind
+        return -1, 0, None
 
     def _success(self, failures: int, result: str | None) -> Ending:
         ending = self._successes.get(failures)
@@ -314,11 +324,12 @@ class SQLiteStore:
         return ending
 
     def _end_otherwise(self, end: Ended, now: int) -> Ending | None:
+        """None when the fence was lost."""
         self._claimed.pop(end.id, None)
         rows = self._file.read(SQL["standing"], (end.id, end.attempt))
         if not rows:
             return None
-        *standing, run_at, worker, started_at, behind = rows[0]
+        *standing, run_at, worker, started_at, _, behind = rows[0]
         ending = lifecycle.ending(Standing(*standing), end.outcome, random.random())
         self._write_ending(end, ending, run_at, now)
         if ending.error is not None:
@@ -337,7 +348,7 @@ class SQLiteStore:
                 "id": end.id,
                 "attempt": end.attempt,
                 "state": ending.state,
-                "ready": again and ending.wait == 0,
+                "ready": _ready(ending.deaths > 0) if again and ending.wait == 0 else 0,
                 "run_at": run_at,
                 "failures": ending.failures,
                 "deaths": ending.deaths,
@@ -392,9 +403,23 @@ class SQLiteStore:
         return self._execute(sql.replace("{which}", conditions), parameters | {"now": now}).fetchall()
 
 
+def _ready(alone: bool) -> int:
+    """The value of the column `ready` for a job that may be claimed now: on its own only, if it is under suspicion."""
+    return 2 if alone else 1
+
+
+@cache
+def _ready_sql(name: str, alone: bool) -> str:
+    return SQL[name].replace("{ready}", str(_ready(alone)))
+
+
 def _is_ready_at_once(job: NewJob) -> bool:
     """Whatever the clock says now: one that jumps back delays only what was meant to be delayed."""
     return job.waiting == 0 and job.held_by is None and job.run_at <= job.created_at
+
+
+def _result(end: Ended) -> str | None:
+    return end.outcome.result if isinstance(end.outcome, Succeeded) else None
 
 
 def _keeps_its_place(outcome: Outcome) -> bool:
@@ -407,14 +432,13 @@ def _storable(text: str | None) -> str | None:
     return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-# Each names what an index holds; `queued` is the sum of three, so that no finished row is read for it.
+# Each names what an index holds; `queued` is the sum of two, so that no finished row is read for it.
 _STATE_CONDITIONS = {
     State.QUEUED: (
-        "seq IN (SELECT seq FROM jobs WHERE ready = 1 AND deaths = 0"
-        " UNION ALL SELECT seq FROM jobs WHERE ready = 1 AND deaths > 0"
-        " UNION ALL SELECT seq FROM jobs WHERE state = 'queued' AND ready = 0)"
+        "seq IN (SELECT seq FROM jobs WHERE ready > 0"
+        " UNION ALL SELECT seq FROM jobs WHERE ready = 0 AND state = 'queued')"
     ),
-    State.RUNNING: "state = 'running'",
+    State.RUNNING: "worker IS NOT NULL",
     State.SUCCEEDED: "state = 'succeeded'",
     State.FAILED: "state = 'failed'",
     State.CANCELLED: "state = 'cancelled'",

@@ -20,7 +20,7 @@ CREATE TABLE jobs (
     waiting             INTEGER NOT NULL,   -- 1: the job before it has not let it go yet (also kept by a job cancelled meanwhile)
     held_by             TEXT,               -- the server whose request has not unwound yet
     state               TEXT    NOT NULL DEFAULT 'queued',
-    ready               INTEGER NOT NULL,   -- 1: may be claimed now; only such rows are in the index that claims read
+    ready               INTEGER NOT NULL,   -- 1: may be claimed now; 2: now, but only to run alone; 0: not now
     attempt             INTEGER NOT NULL DEFAULT 0,
     failures            INTEGER NOT NULL DEFAULT 0,
     deaths              INTEGER NOT NULL DEFAULT 0,
@@ -41,6 +41,8 @@ CREATE TABLE jobs (
         CHECK (state <> 'running' OR (attempt > 0 AND started_at IS NOT NULL)),
     CONSTRAINT a_ready_job_is_queued_and_free
         CHECK (ready = 0 OR (state = 'queued' AND waiting = 0 AND held_by IS NULL)),
+    CONSTRAINT a_suspect_is_ready_only_to_run_alone
+        CHECK (ready = 0 OR ready = 1 + (deaths > 0)),
     CONSTRAINT only_a_queued_job_is_held
         CHECK (held_by IS NULL OR state = 'queued'),
     CONSTRAINT an_ended_job_has_its_time_and_no_other_has
@@ -51,20 +53,13 @@ CREATE TABLE jobs (
         CHECK (cancel_requested_at IS NULL OR state = 'running' OR state = 'succeeded' OR state = 'cancelled')
 ) STRICT;
 
--- What claims read. A job is in one of the first three or not queued; who errs, waits or is held pays for its index, others do not.
-CREATE INDEX jobs_ready     ON jobs (queue, priority DESC, run_at, seq) WHERE ready = 1 AND deaths = 0;
-CREATE INDEX jobs_suspects  ON jobs (queue, priority DESC, run_at, seq) WHERE ready = 1 AND deaths > 0;
-CREATE INDEX jobs_unready   ON jobs (queue) WHERE state = 'queued' AND ready = 0;
-CREATE INDEX jobs_due       ON jobs (run_at, failures)
-    WHERE state = 'queued' AND ready = 0 AND waiting = 0 AND held_by IS NULL;
-CREATE INDEX jobs_held      ON jobs (held_by) WHERE held_by IS NOT NULL;
-CREATE INDEX jobs_expiring  ON jobs (expires_at) WHERE state = 'queued' AND expires_at IS NOT NULL;
-CREATE INDEX jobs_running   ON jobs (worker) WHERE state = 'running';
-CREATE INDEX jobs_cancels   ON jobs (worker) WHERE state = 'running' AND cancel_requested_at IS NOT NULL;
--- What people and pruning read.
-CREATE INDEX jobs_finished  ON jobs (finished_at) WHERE finished_at IS NOT NULL;
-CREATE INDEX jobs_failed    ON jobs (queue) WHERE state = 'failed';
-CREATE INDEX jobs_cancelled ON jobs (queue) WHERE state = 'cancelled';
+-- Few and partial: each index that knows the state costs every claim and every ending.
+CREATE INDEX jobs_ready    ON jobs (ready, queue, priority DESC, run_at) WHERE ready > 0;
+CREATE INDEX jobs_unready  ON jobs (held_by, waiting, run_at, failures, queue) WHERE ready = 0 AND state = 'queued';
+CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE expires_at IS NOT NULL AND state = 'queued';
+CREATE INDEX jobs_running  ON jobs (worker) WHERE worker IS NOT NULL;
+CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX jobs_unsuccessful ON jobs (state, queue) WHERE state = 'failed' OR state = 'cancelled';
 
 CREATE TABLE attempts (                     -- only those that did not succeed
     job_id     TEXT    NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
