@@ -1,4 +1,4 @@
-"""The names by which another process finds a function or a class: `module:qualname`. No state, and no import but `resolve`'s.
+"""The names by which another process finds a function or a class: `module:qualname`.
 
 A module that runs as `__main__` is named as another process would import it. Whether what stands under a name is a
 task, or fits a row, is for others to ask.
@@ -33,7 +33,7 @@ def import_name(module: str) -> str:
 
 
 def reference(obj: object) -> str:
-    """`module:qualname` of a function, class or class method. Raises NotImportable unless it leads back to `obj` itself."""
+    """`module:qualname` of a function, class or class method. Raises NotImportable if it does not lead back to it."""
     module, qualname = _told_name(obj)
     if import_name(module) in _MAIN:
         raise NotImportable(
@@ -49,7 +49,7 @@ def reference(obj: object) -> str:
 
 
 def told_name(obj: object) -> str:
-    """`module:qualname` as `obj` itself tells it, unchecked: for a decorator, which runs before its function has its name.
+    """`module:qualname` as `obj` tells it, unchecked: for a decorator, which runs before its function is in its place.
 
     Raises NotImportable for what can never have one: a lambda, a nested function, a bound method, a mere instance.
     """

@@ -1,0 +1,245 @@
+"""What a function takes, and which argument goes to which parameter: from a call to keys, and back. Pure.
+
+A key is the name of a parameter; "*" for all that goes into `*args`; "**" and its name for what goes into `**kwargs`.
+Nothing of FastAPI is imported: its Depends is told by its name.
+"""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from outlast.errors import LuggageMisfit, LuggageRefused
+
+NOTHING: Any = inspect.Parameter.empty
+"""Stands for a default or an annotation that is not there, as None may be one."""
+
+_KEYS: dict[inspect._ParameterKind, str] = {
+    inspect.Parameter.VAR_POSITIONAL: "*",
+    inspect.Parameter.VAR_KEYWORD: "**",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter. `depends`: FastAPI's Depends fills it, in the worker."""
+
+    name: str
+    kind: inspect._ParameterKind
+    default: Any = NOTHING
+    annotation: Any = NOTHING
+    depends: bool = False
+
+    @property
+    def key(self) -> str:
+        """What its arguments are written under."""
+        return _KEYS.get(self.kind, self.name)
+
+    @property
+    def by_position(self) -> bool:
+        """Whether it has a place of its own among the positional arguments."""
+        return self.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+    @property
+    def by_name(self) -> bool:
+        """Whether it may be given by its name."""
+        return self.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+    @property
+    def required(self) -> bool:
+        """Whether a caller must give it."""
+        return (self.by_position or self.by_name) and self.default is NOTHING and not self.depends
+
+
+def parameters_of(func: Callable[..., Any]) -> list[Parameter]:
+    """The parameters of `func` in order. Of a function that does not tell them, anything may be asked."""
+    try:
+        declared = _signature(func).parameters.values()
+    except (TypeError, ValueError):
+        return [
+            Parameter("args", inspect.Parameter.VAR_POSITIONAL),
+            Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),
+        ]
+    hints = _hints(func)
+    return [_parameter(parameter, hints.get(parameter.name, parameter.annotation)) for parameter in declared]
+
+
+if sys.version_info >= (3, 14):
+    from annotationlib import Format
+
+    def _signature(func: Callable[..., Any]) -> inspect.Signature:
+        return inspect.signature(func, annotation_format=Format.FORWARDREF)
+else:
+    _signature = inspect.signature
+
+
+def _hints(func: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations, strings resolved. A name that exists for type checkers only becomes Any."""
+    if not inspect.isroutine(func):
+        return {}
+    names = getattr(inspect.unwrap(func), "__globals__", {})
+    try:
+        return typing.get_type_hints(func, localns=_Lenient(vars(builtins) | names), include_extras=True)
+    except Exception:  # whatever evaluating a string may raise
+        return {}
+
+
+class _Lenient(dict[str, Any]):
+    """Names for evaluating annotations; an unknown one is Any."""
+
+    def __missing__(self, name: str) -> Any:
+        return Any
+
+
+def _parameter(declared: inspect.Parameter, annotation: Any) -> Parameter:
+    if isinstance(annotation, str):  # it could not be resolved
+        annotation = NOTHING
+    markers = (declared.default, *getattr(_plain(annotation), "__metadata__", ()))
+    depends = any(map(_is_depends, markers))
+    return Parameter(declared.name, declared.kind, declared.default, annotation, depends)
+
+
+def _plain(annotation: Any) -> Any:
+    """What a `type X = …` stands for."""
+    while type(annotation).__name__ == "TypeAliasType":
+        annotation = annotation.__value__
+    return annotation
+
+
+def _is_depends(marker: object) -> bool:
+    return any(
+        cls.__module__ == "fastapi.params" and cls.__name__ == "Depends" for cls in type(marker).__mro__
+    )
+
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+"""The arguments and the keyword arguments of a call."""
+
+OLD_ROW = "run this job with the code that it was enqueued by, or cancel it"
+"""What to do about a row that no longer fits."""
+
+
+class Binding:
+    """Binds calls of one function. `depends` names the parameters that Depends fills: a caller leaves them out."""
+
+    def __init__(self, function: str, parameters: list[Parameter]) -> None:
+        self.depends = frozenset(parameter.name for parameter in parameters if parameter.depends)
+        self._function = function
+        self._by_key = {parameter.key: parameter for parameter in parameters}
+        self._positions = [parameter.name for parameter in parameters if parameter.by_position]
+        self._names = frozenset(parameter.name for parameter in parameters if parameter.by_name)
+        self._required = frozenset(parameter.name for parameter in parameters if parameter.required)
+        self._open_names = self._names - self.depends
+        # A call of a shape that was seen before needs no checking: so many by position, and these by name.
+        self._keys_of_shapes: dict[tuple[int | str, ...], tuple[str, ...]] = {}
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments by their keys. Raises LuggageRefused if the function cannot be called so."""
+        keys = self._keys_of_shapes.get((len(args), *kwargs))
+        if keys is not None:
+            return dict(zip(keys, (*args, *kwargs.values()), strict=True))
+        bound = self._checked(args, kwargs)
+        if self._by_key.keys() >= bound.keys() and "*" not in bound:
+            self._keys_of_shapes[len(args), *kwargs] = tuple(bound)
+        return bound
+
+    def fit(self, bound: dict[str, Any]) -> Call:
+        """The call of today's function that stored arguments make. Raises LuggageMisfit if there is none."""
+        if self._open_names.issuperset(bound) and bound.keys() >= self._required:
+            return (), bound
+        surplus = bound.pop("*", [])
+        named = self._named_today(bound)
+        missing = self._required - named.keys()
+        if missing:
+            raise self._misfit(
+                f"needs {_listed(missing)} now, which this job does not carry", "give it a default, or "
+            )
+        if surplus and "*" not in self._by_key:
+            raise self._misfit(f"takes no *args any more, and this job carries {len(surplus)}", "")
+        return self._by_position(named, surplus), {
+            name.removeprefix("**"): value for name, value in named.items()
+        }
+
+    def _checked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        bound = dict(zip(self._positions, args, strict=False))
+        if len(args) > len(bound):
+            bound["*"] = self._surplus(args)
+        for name, value in kwargs.items():
+            bound[self._key_of_keyword(name, bound)] = value
+        missing = self._required - bound.keys()
+        if missing:
+            raise LuggageRefused(
+                f"{self._function}() misses {_listed(missing)}; pass it, or give it a default"
+            )
+        given = self.depends & bound.keys()
+        if given:
+            raise LuggageRefused(
+                f"{self._function}() gets {_listed(given)} from Depends, in the worker; leave it out of the call"
+            )
+        return bound
+
+    def _surplus(self, args: tuple[Any, ...]) -> list[Any]:
+        if "*" not in self._by_key:
+            count = len(self._positions)
+            raise LuggageRefused(
+                f"{self._function}() takes {count} positional argument{'s' * (count != 1)} "
+                f"({_listed(self._positions) or 'none'}), and {len(args)} were passed"
+            )
+        return list(args[len(self._positions) :])
+
+    def _key_of_keyword(self, name: str, bound: dict[str, Any]) -> str:
+        if name in self._names:
+            if name in bound:
+                raise LuggageRefused(
+                    f"{self._function}() got {name!r} twice, by its position and by its name"
+                )
+            return name
+        if "**" in self._by_key:
+            return f"**{name}"
+        if name in self._by_key:
+            raise LuggageRefused(
+                f"{self._function}() takes {name!r} by its position only; pass it without its name"
+            )
+        close = get_close_matches(name, self._open_names, n=1)
+        cure = f"did you mean {close[0]!r}?" if close else "options of a call go through .options(…)"
+        raise LuggageRefused(f"{self._function}() has no parameter {name!r}; {cure}")
+
+    def _named_today(self, bound: dict[str, Any]) -> dict[str, Any]:
+        """A parameter may have become a keyword of `**kwargs` since, or the other way round."""
+        named: dict[str, Any] = {}
+        for key, value in bound.items():
+            name = key.removeprefix("**")
+            if name in self.depends:
+                raise self._misfit(f"gets {name!r} from Depends now, and this job carries a value for it", "")
+            is_known = name in self._open_names or (name == key and name in self._positions)
+            if not is_known and "**" not in self._by_key:
+                raise self._misfit(f"has no parameter {name!r} any more, and this job carries one", "")
+            named[name if is_known else f"**{name}"] = value
+        return named
+
+    def _by_position(self, named: dict[str, Any], surplus: list[Any]) -> tuple[Any, ...]:
+        """Takes out of `named` what can only be passed by its position."""
+        places = self._positions if surplus else [name for name in self._positions if name not in self._names]
+        while places and not surplus and places[-1] not in named:
+            places = places[:-1]
+        return (*(self._in_its_place(name, named) for name in places), *surplus)
+
+    def _in_its_place(self, name: str, named: dict[str, Any]) -> Any:
+        value = named.pop(name, self._by_key[name].default)
+        if value is NOTHING or name in self.depends:
+            raise self._misfit(f"has {name!r} before its *args now, which this job does not carry", "")
+        return value
+
+    def _misfit(self, what: str, cure: str) -> LuggageMisfit:
+        return LuggageMisfit(f"{self._function}() {what}; {cure}{OLD_ROW}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,0 +1,208 @@
+"""The arguments of a call as JSON text and back, by the names of the function's parameters. Pure.
+
+A call is one object, `{"to": "a@b.c", "body": "…"}`, whose keys are those of `outlast.binding`. Defaults are not
+carried: those of the function apply when the job runs. How a single value is written is for `outlast.parcel`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache, partial
+from types import GenericAlias
+from typing import Any
+
+from outlast import parcel
+from outlast.binding import NOTHING, OLD_ROW, Binding, Call, Parameter, parameters_of
+from outlast.errors import LuggageMisfit, LuggageRefused, LuggageTooLarge
+from outlast.names import resolve
+from outlast.parcel import LIMIT, PLAIN, ByAnnotation, TooLarge, Uncommon
+from outlast.refusal import Refusal
+
+_decode = json.JSONDecoder().decode
+_read = parcel.reader(resolve)
+
+
+def pack_value(value: object, where: str = "result", *, limit: int = LIMIT) -> str:
+    """A single value as JSON text. `where` is what errors call it; `limit` is in bytes.
+
+    Raises LuggageRefused for what could not arrive equal, and LuggageTooLarge.
+    """
+    try:
+        text = parcel.write(value, room=limit)
+    except Refusal as refusal:
+        raise LuggageRefused(_refusal(where, refusal)) from refusal
+    except TooLarge as error:
+        raise LuggageTooLarge(_excess(where, None, limit)) from error
+    if _is_over(limit, text):
+        raise LuggageTooLarge(_excess(where, text, limit))
+    return text
+
+
+def unpack_value(text: str) -> Any:
+    """The value that `pack_value` wrote. Raises LuggageMisfit if the code of today cannot read it."""
+    try:
+        return _read(text)
+    except Exception as error:  # whatever the user's classes raise
+        raise LuggageMisfit(f"a stored value cannot be read: {_told(error)}") from error
+
+
+class Signature:
+    """What a function takes, compiled once: `Signature.of(func)`.
+
+    `depends` names the parameters that FastAPI's Depends fills in the worker: a caller leaves them out.
+    """
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        parameters = parameters_of(func)
+        self.function: str = getattr(func, "__qualname__", type(func).__qualname__)
+        self._binding = Binding(self.function, parameters)
+        self.depends = self._binding.depends
+        self._parameters = {parameter.key: parameter for parameter in parameters}
+        self._adapters: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, func: Callable[..., Any]) -> Signature:
+        """The signature of `func`, compiled when it is first asked for."""
+        try:
+            hash(func)
+        except TypeError:
+            return cls(func)
+        return _compiled(func)
+
+    def pack(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, limit: int = LIMIT) -> str:
+        """The call as JSON text of at most `limit` bytes: a copy, which later changes of the arguments do not reach.
+
+        Raises LuggageRefused for a call that does not fit the function and for an argument that could not arrive
+        equal, LuggageTooLarge for what is over the limit.
+        """
+        bound = self._binding.bind(args, kwargs)
+        text = _plain_text(bound) or _joined(
+            {key: self._write(key, value, limit) for key, value in bound.items()}
+        )
+        if _is_over(limit, text):
+            raise self._too_large(bound, text, limit)
+        return text
+
+    def unpack(self, text: str) -> Call:
+        """What to call the function with: `args, kwargs`. Raises LuggageMisfit if the row does not fit it today."""
+        return self._binding.fit(self._opened(text) if '"$"' in text else self._decoded(text))
+
+    def _write(self, key: str, value: Any, limit: int) -> str:
+        label = self._label(key)
+        try:
+            return parcel.write(value, room=limit, adapter=partial(self._adapter, key))
+        except Refusal as refusal:
+            raise LuggageRefused(f"{self.function}() {_refusal(label, refusal)}") from refusal
+        except TooLarge as error:
+            raise LuggageTooLarge(f"{self.function}() {_excess(label, None, limit)}") from error
+
+    def _label(self, key: str) -> str:
+        """What a caller calls it."""
+        return self._parameters["*"].name if key == "*" else key.removeprefix("**")
+
+    def _adapter(self, key: str) -> Any:
+        """Pydantic's adapter for the annotation of this parameter, or None."""
+        key = "**" if key.startswith("**") else key
+        if key not in self._adapters:
+            self._adapters[key] = _adapter_of(self._parameters.get(key), many=key == "*")
+        return self._adapters[key]
+
+    def _too_large(self, bound: dict[str, Any], text: str, limit: int) -> LuggageTooLarge:
+        largest = max(bound, key=lambda key: len(self._write(key, bound[key], limit)))
+        return LuggageTooLarge(f"{self.function}() {_excess(self._label(largest), text, limit)}")
+
+    def _opened(self, text: str) -> dict[str, Any]:
+        try:
+            bound: dict[str, Any] = _read(text)
+        except Exception:  # whatever the user's classes raise
+            bound = {key: self._read(key, packed) for key, packed in self._decoded(text).items()}
+        for key, value in bound.items():
+            if type(value) is ByAnnotation:
+                bound[key] = self._validated(key, value)
+        return bound
+
+    def _decoded(self, text: str) -> dict[str, Any]:
+        try:
+            bound = _decode(text)
+        except ValueError as error:
+            raise LuggageMisfit(f"the stored arguments of {self.function}() are not JSON: {error}") from error
+        if type(bound) is not dict:
+            raise LuggageMisfit(
+                f"the stored arguments of {self.function}() are not a JSON object: {text[:80]}"
+            )
+        return bound
+
+    def _read(self, key: str, packed: Any) -> Any:
+        try:
+            return _read(json.dumps(packed))
+        except Exception as error:
+            raise self._misfit(key, _told(error)) from error
+
+    def _validated(self, key: str, value: ByAnnotation) -> Any:
+        adapter = self._adapter(key)
+        if adapter is None:
+            raise self._misfit(key, "it was written by an annotation that the parameter no longer has")
+        try:
+            return adapter.validate_json(value.text)
+        except Exception as error:
+            raise self._misfit(key, _told(error)) from error
+
+    def _misfit(self, key: str, why: str) -> LuggageMisfit:
+        return LuggageMisfit(
+            f"{self.function}() cannot take {self._label(key)!r} from this job: {why}; {OLD_ROW}"
+        )
+
+
+_compiled = lru_cache(maxsize=4096)(Signature)
+
+
+def _plain_text(bound: dict[str, Any]) -> str | None:
+    """The whole call at once, where every argument is one of JSON's own kinds, as most are."""
+    if not PLAIN.issuperset(map(type, bound.values())):
+        return None
+    try:
+        return parcel.to_text(bound)
+    except Uncommon:
+        return None
+
+
+def _joined(texts: dict[str, str]) -> str:
+    return "{" + ",".join(f"{json.dumps(key)}:{text}" for key, text in texts.items()) + "}"
+
+
+def _is_over(limit: int, text: str) -> bool:
+    # No character takes more than four bytes.
+    return len(text) > limit // 4 and len(text.encode()) > limit
+
+
+def _adapter_of(parameter: Parameter | None, *, many: bool) -> Any:
+    if parameter is None or parameter.annotation is NOTHING:
+        return None
+    from pydantic import TypeAdapter
+
+    annotation: Any = GenericAlias(list, parameter.annotation) if many else parameter.annotation
+    try:
+        return TypeAdapter(annotation)
+    except Exception:  # Pydantic has no schema for it, or a class of the user fails to give one
+        return None
+
+
+def _refusal(label: str, refusal: Refusal) -> str:
+    return f"cannot carry {label}{refusal.path}: {refusal.what}; {refusal.cure}"
+
+
+def _excess(label: str, text: str | None, limit: int) -> str:
+    size = f"{len(text.encode()):,}" if text else f"more than {limit:,}"
+    return (
+        f"would have to carry {size} bytes of JSON, most of it in {label}, and {limit:,} are allowed; "
+        "save the data and pass its path or key, or raise the limit"
+    )
+
+
+def _told(error: Exception) -> str:
+    """One line on what went wrong. Pydantic's own text is many, with links."""
+    details = getattr(error, "errors", None)
+    if callable(details):
+        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in details())
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,261 @@
+"""One value as JSON and back, equal in kind and content, or a Refusal. Calls are for `outlast.luggage`.
+
+JSON's own kinds are written as they are, everything else as an object whose one key is "$":
+
+    {"$": ["datetime", "2026-01-01T12:00:00+00:00"]}
+    {"$": ["model", "shop.orders:Order", 2774083019, {"id": 7, "paid": true}]}
+
+`outlast.kinds` and `outlast.instances` know the kinds. What needed a "$" is read again at once and written a second
+time, and refused unless both texts are the same. Only what fits no kind is shown to Pydantic and the annotation.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from itertools import repeat
+from typing import Any, NamedTuple
+
+from outlast import instances
+from outlast.instances import Resolve
+from outlast.kinds import MAKERS, Kind, has_json, is_unicode, kind_of
+from outlast.names import NotImportable, reference
+from outlast.refusal import Refusal
+
+LIMIT = 1_048_576
+"""Bytes that a call's arguments, or a result, may take as JSON, unless told otherwise."""
+
+PLAIN: frozenset[type] = frozenset([str, int, float, bool, type(None)])
+"""Kinds that JSON has itself, if not for every value."""
+
+MAX_DEPTH = 64
+"""Levels of one value inside another. Every level takes a few frames of the stack, which the caller's own share."""
+
+_PLAIN_ALWAYS: frozenset[type] = frozenset([bool, type(None)])
+_LONG = 80
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_CONVERT = "convert it to plain values, or to a dataclass or Pydantic model"
+_encode = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
+).encode
+
+
+class Uncommon(Exception):
+    """JSON text has no place for a plain value: NaN, infinity, a vast integer, a lone surrogate, a NUL."""
+
+
+class TooLarge(Exception):
+    """There are more values than the limit has bytes: known before all of them are written."""
+
+
+class ByAnnotation(NamedTuple):
+    """JSON text that only the annotation of its parameter can read."""
+
+    text: str
+
+
+def write(value: object, *, room: int = LIMIT, adapter: Callable[[], Any] | None = None) -> str:
+    """`value` as JSON text.
+
+    `adapter` gives the TypeAdapter of the annotation, or None; it is asked only about kinds that are unknown here.
+    Raises Refusal with the path to what was refused, and TooLarge when there are more values than `room`.
+    """
+    try:
+        return _by_kind(value, room)
+    except Refusal as refusal:
+        text = None if refusal.final or adapter is None else _by_annotation(value, adapter())
+        if text is None:
+            raise
+        return text
+
+
+def to_text(packed: Any) -> str:
+    """The JSON text of what was packed, which any UTF-8 or JSON column takes. Raises Uncommon."""
+    try:
+        text = _encode(packed)
+    except ValueError as error:
+        raise Uncommon from error
+    if not is_unicode(text) or ("\\u0000" in text and _NUL.search(text)):
+        raise Uncommon
+    return text
+
+
+def reader(resolve: Resolve) -> Callable[[str], Any]:
+    """What reads JSON text that holds "$"; `resolve` finds classes and functions by their names."""
+
+    def read(found: dict[str, Any]) -> Any:
+        if "$" not in found:
+            return found
+        tag, *payload = found["$"]
+        if tag in MAKERS:
+            return MAKERS[tag](*payload)
+        return ByAnnotation(*payload) if tag == "@" else instances.read(resolve, tag, *payload)
+
+    return json.JSONDecoder(object_hook=read).decode
+
+
+def _by_kind(value: object, room: int) -> str:
+    try:
+        return _written(value, Packer(room=room))
+    except Uncommon:
+        return _written(value, Packer(room=room, careful=True))
+
+
+def _written(value: object, packer: Packer) -> str:
+    try:
+        packed = packer.pack(value)
+    except Refusal as refusal:
+        refusal.path = packer.path
+        raise
+    except RecursionError as error:
+        raise Refusal(
+            "it is nested too deep for what is left of the stack", "flatten it", final=True
+        ) from error
+    text = to_text(packed)
+    if packer.tagged:
+        _check(text, packer)
+    return text
+
+
+def _check(text: str, packer: Packer) -> None:
+    try:
+        # By the classes just seen: of two copies of a module, the name could lead to the other one.
+        read = reader(packer.named.__getitem__) if packer.named else _read_nameless
+        again = Packer(careful=packer.careful).pack(read(text))
+    except Exception as error:  # whatever a class of the user raises
+        raise Refusal(f"it cannot be put together again ({error!r})", _CONVERT) from error
+    if to_text(again) != text:
+        raise Refusal("it would arrive changed", _CONVERT)
+
+
+def _by_annotation(value: object, adapter: Any) -> str | None:
+    """Pydantic's JSON of the value, if that comes back equal all the way down."""
+    try:
+        text = adapter.dump_json(value, by_alias=True, round_trip=True, warnings=False).decode()
+        if _are_alike(value, adapter.validate_json(text)):
+            return to_text({"$": ["@", text]})
+    except Exception:  # whatever serializers and validators of the user raise, and adapter itself being None
+        return None
+    return None
+
+
+def _are_alike(one: object, other: object) -> bool:
+    """Whether both are written alike, and what cannot be written is equal in kind and value."""
+    left, right = Packer(careful=True, strangers=[]), Packer(careful=True, strangers=[])
+    if left.pack(one) != right.pack(other):
+        return False
+    pairs = zip(left.strangers or (), right.strangers or (), strict=True)
+    return all(type(a) is type(b) and bool(a == b) for a, b in pairs)
+
+
+_NAMELESS: dict[str, Any] = {}
+_read_nameless = reader(_NAMELESS.__getitem__)
+
+
+class Packer:
+    """Writes one value, and remembers the way to where it is, what it named, and whether it needed a "$"."""
+
+    def __init__(
+        self, *, careful: bool = False, room: int = LIMIT, strangers: list[object] | None = None
+    ) -> None:
+        self.careful = careful
+        self.named: dict[str, object] = {}
+        self.strangers = strangers
+        self.tagged = False
+        self._plain = _PLAIN_ALWAYS if careful else PLAIN
+        self._room = room
+        self._way: list[str | int] = []
+        self._owners: list[int] = []
+
+    @property
+    def path(self) -> str:
+        """The way from the value to where packing stopped: `[3].owner`."""
+        path = "".join(step if isinstance(step, str) else f"[{step}]" for step in self._way)
+        return path if len(path) < _LONG else f"{path[:_LONG]}…"
+
+    def pack(self, value: Any) -> Any:
+        if type(value) in self._plain or (type(value) in PLAIN and has_json(value)):
+            return value
+        depth = len(self._way)
+        try:
+            return self._write(value)
+        except Refusal as refusal:
+            if self.strangers is None or refusal.final:
+                raise
+            del self._way[depth:], self._owners[depth:]
+            self.strangers.append(value)
+            return self._tag("?")
+
+    def fields(self, owner: object, values: dict[str, Any]) -> Any:
+        if "$" in values:
+            return self._pairs(values)
+        packed = self._each(owner, (f".{name}" for name in values), values.values())
+        return dict(zip(values, packed, strict=True))
+
+    def name(self, named: Any) -> Any:
+        if self.strangers is not None:
+            return id(named)
+        generic = getattr(named, "__pydantic_generic_metadata__", None)
+        if generic and generic["origin"]:
+            return [self.name(part) for part in (generic["origin"], *generic["args"])]
+        try:
+            ref = reference(named)
+        except NotImportable as error:
+            raise Refusal(error.reason, error.cure) from error
+        self.named[ref] = named
+        return ref
+
+    def _write(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is list:
+            return self._each(value, range(len(value)), value)
+        if kind is dict:
+            return self._dict(value)
+        known = kind_of(kind)
+        return self._tag(*(self._parts(known, value) if known else instances.write(self, value)))
+
+    def _parts(self, kind: Kind, value: Any) -> list[Any]:
+        steps = range(len(value)) if isinstance(value, tuple) else repeat("")
+        parts = self._each(value, steps, kind.parts(value))
+        # In one order, so that equal sets are written alike.
+        return [kind.tag, *(sorted(parts, key=repr) if isinstance(value, set | frozenset) else parts)]
+
+    def _dict(self, value: dict[Any, Any]) -> Any:
+        if "$" in value or not all(type(key) is str and (not self.careful or has_json(key)) for key in value):
+            return self._pairs(value)
+        return dict(zip(value, self._each(value, map(_key_step, value), value.values()), strict=True))
+
+    def _pairs(self, value: dict[Any, Any]) -> Any:
+        keys = self._each(value, (f".keys()[{number}]" for number in range(len(value))), value)
+        values = self._each(value, map(_key_step, value), value.values())
+        return self._tag("dict", *zip(keys, values, strict=True))
+
+    def _tag(self, tag: str, *payload: Any) -> dict[str, list[Any]]:
+        self.tagged = True
+        return {"$": [tag, *payload]}
+
+    def _each(self, owner: object, steps: Iterable[str | int], values: Iterable[Any]) -> list[Any]:
+        """Packs what `owner` holds; `steps` lead to each. Refuses what holds itself or lies too deep."""
+        items = list(values)
+        self._room -= len(items)
+        if self._room < 0:
+            raise TooLarge
+        if self._plain.issuperset(map(type, items)):
+            return items
+        if id(owner) in self._owners:
+            raise Refusal("it contains itself", "pass it without the cycle", final=True)
+        if len(self._way) >= MAX_DEPTH:
+            raise Refusal(f"it is nested deeper than {MAX_DEPTH} levels", "flatten it", final=True)
+        self._owners.append(id(owner))
+        packed = []
+        for step, item in zip(steps, items, strict=False):
+            self._way.append(step)
+            packed.append(self.pack(item))
+            self._way.pop()
+        self._owners.pop()
+        return packed
+
+
+def _key_step(key: object) -> str:
+    return f"[{key!r}]"
