@@ -7,6 +7,7 @@ OutlastError
 ├── TaskRefused         a function that no worker could find or run  (also a TypeError)
 ├── TaskUnknown         a stored row names a task this code lacks
 ├── OptionRefused       an option that does not exist or make sense  (also a ValueError)
+├── AppRefused          an app and a TaskQueue that do not go together: none, two, or too late
 ├── JobNotFound         no such job in this store                    (also a LookupError)
 ├── JobFailed           a job waited for has failed or was cancelled
 ├── StoreError
@@ -50,6 +51,10 @@ class TaskUnknown(OutlastError):
 
 class OptionRefused(OutlastError, ValueError):
     """An option that does not exist, or whose value makes no sense."""
+
+
+class AppRefused(OutlastError, RuntimeError):
+    """An app and a TaskQueue do not go together: there is none, there are two, or it comes too late."""
 
 
 class JobNotFound(OutlastError, LookupError):

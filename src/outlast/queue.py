@@ -15,7 +15,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar, Unpack, cast, overload
 from weakref import WeakValueDictionary
 
 from outlast.clock import Clock, SystemClock
-from outlast.errors import OptionRefused, TaskRefused
+from outlast.errors import AppRefused, OptionRefused, TaskRefused
 from outlast.handle import Job
 from outlast.job import NewJob
 from outlast.options import NO_OPTIONS, GivenOptions, did_you_mean
@@ -41,11 +41,10 @@ class TaskQueue:
 
     made: ClassVar[Made]
     """Every TaskQueue of this process that is still in use, in the order they were made."""
-    app: Any = None
-    """The app it belongs to, if any."""
 
     def __init__(
         self,
+        app: Any = None,
         *,
         store: str = "sqlite:///outlast.db",
         worker: str = "process",
@@ -71,7 +70,13 @@ class TaskQueue:
         self.target: Target = of_caller()
         self._calls: dict[Callable[..., Any], Call[..., Any]] = {}
         self._use(os.environ.get("OUTLAST_STORE") or store, os.environ.get("OUTLAST_WORKER") or worker)
+        self.app = app
+        if app is not None:
+            self._attach(app)
         self.made.add(self)
+
+    def _attach(self, app: Any) -> None:
+        raise AppRefused(f"this TaskQueue knows no apps, so not {app!r} either; use that of `outlast`")
 
     def _use(self, url: str, worker: str) -> None:
         if worker not in WORKERS:
@@ -79,8 +84,12 @@ class TaskQueue:
         self.url = store_url(url)
         self.worker = worker
         self._writer = Writer(self.url, clock=self.clock)
-        in_memory = self.url.endswith(":memory:")  # such a store is known to one connection only
-        self._reader = self._writer if in_memory else Writer(self.url, clock=self.clock)
+        self._reader = self._writer if self.is_in_memory else Writer(self.url, clock=self.clock)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the store is known to one connection of this process alone."""
+        return self.url.endswith(":memory:")
 
     @contextmanager
     def switched(self, *, store: str, worker: str) -> Iterator[None]:
@@ -156,13 +165,13 @@ class TaskQueue:
     def enqueue(self, func: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Commit one call; on disk when this returns. Raises TaskRefused, LuggageRefused, NotConfirmed."""
         job = self.prepare(func, args, kwargs)
-        self.commit([job])
+        self._enqueue([job])
         return Job(job.id, self)
 
     async def aenqueue(self, func: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """`enqueue` without blocking the loop."""
         job = self.prepare(func, args, kwargs)
-        await self.acommit([job])
+        await self._aenqueue([job])
         return Job(job.id, self)
 
     def enqueue_many(
@@ -175,7 +184,7 @@ class TaskQueue:
         call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
         jobs = [call.new_job(*_arguments(each), now=now, limit=limit) for each in calls]
         if jobs:
-            self.commit(jobs)
+            self._enqueue(jobs)
         return [Job(job.id, self) for job in jobs]
 
     async def aenqueue_many(
@@ -185,7 +194,7 @@ class TaskQueue:
         call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
         jobs = [call.new_job(*_arguments(each), now=now, limit=limit) async for each in _breathing(calls)]
         if jobs:
-            await self.acommit(jobs)
+            await self._aenqueue(jobs)
         return [Job(job.id, self) for job in jobs]
 
     def prepare(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
@@ -209,6 +218,12 @@ class TaskQueue:
         """`commit` without blocking the loop. What was handed over is written even if nobody waits any more."""
         await self._writer.acommit(jobs, timeout=self.commit_timeout)
 
+    def _enqueue(self, jobs: list[NewJob]) -> None:
+        self.commit(jobs)
+
+    async def _aenqueue(self, jobs: list[NewJob]) -> None:
+        await self.acommit(jobs)
+
     # ---- asking
 
     def job(self, job_id: str) -> Job:
@@ -223,23 +238,32 @@ class TaskQueue:
         """`ask` without blocking the loop."""
         return await self._reader.acall(ask)
 
+    def tell(self, ask: Callable[[Store], T]) -> T:
+        """Have the store do something, on the connection that writes."""
+        return self._writer.call(ask)
+
+    async def atell(self, ask: Callable[[Store], T]) -> T:
+        """`tell` without blocking the loop."""
+        return await self._writer.acall(ask)
+
     def cancel(self, job_id: str) -> bool:
         """Cancel a queued job, or ask a running one to stop. False if it has ended. Raises JobNotFound."""
-        return self._told(self._writer.call(lambda store: _cancel(store, job_id)))
+        return self._heard(self.tell(lambda store: _cancel(store, job_id)))
 
     async def acancel(self, job_id: str) -> bool:
         """`cancel` without blocking the loop."""
-        return self._told(await self._writer.acall(lambda store: _cancel(store, job_id)))
+        return self._heard(await self.atell(lambda store: _cancel(store, job_id)))
 
     def retry(self, job_id: str) -> bool:
         """Queue a failed or cancelled job again. False if it is neither. Raises JobNotFound."""
-        return self._told(self._writer.call(lambda store: _retry(store, job_id)))
+        return self._heard(self.tell(lambda store: _retry(store, job_id)))
 
     async def aretry(self, job_id: str) -> bool:
         """`retry` without blocking the loop."""
-        return self._told(await self._writer.acall(lambda store: _retry(store, job_id)))
+        return self._heard(await self.atell(lambda store: _retry(store, job_id)))
 
-    def _told(self, touched: bool) -> bool:
+    def _heard(self, touched: bool) -> bool:
+        """Tell the worker to look, if something changed."""
         if touched:
             self._writer.ring()
         return touched

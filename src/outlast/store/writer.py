@@ -77,6 +77,10 @@ class Writer:
         answer: T = await asyncio.wrap_future(self._own_thread().ask(ask))
         return answer
 
+    def post(self, ask: Callable[[Store], T]) -> Future[T]:
+        """`call` without waiting; the future tells how it ended."""
+        return self._own_thread().ask(ask)
+
     def ring(self) -> None:
         """Tell the supervisor, if there is one, that something may be claimed."""
         if self._premises is not None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Protocol
 
 from outlast.clock import steady
-from outlast.job import State
+from outlast.job import Claimed, State
 from outlast.lifecycle import Ending
 from outlast.store import Settled
 from outlast.worker.children import Running
@@ -111,7 +112,17 @@ def attempt_started(running: Running) -> None:
         )
 
 
-def attempt_ended(running: Running, settled: Settled) -> None:
+class Begun(Protocol):
+    """An attempt that was under way, since when by the steady clock."""
+
+    @property
+    def job(self) -> Claimed: ...
+
+    @property
+    def since(self) -> float: ...
+
+
+def attempt_ended(running: Begun, settled: Settled) -> None:
     """Successes are told at DEBUG, everything else louder."""
     ending = settled.ending
     level = logging.ERROR if ending is None or ending.state is State.FAILED else _level(ending)

@@ -1,0 +1,52 @@
+"""Lets held jobs go once their requests have unwound: many at once, and no request waits for it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future
+
+from outlast.job import NewJob
+from outlast.store import Store
+from outlast.store.writer import Writer
+
+_log = logging.getLogger("outlast.request")
+
+
+class Holds:
+    """The jobs that this server holds."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._ended: list[str] = []
+        self._lock = threading.Lock()
+
+    def holder(self) -> str:
+        """The id that jobs are held by; workers see by its lock whether this process lives."""
+        return self._writer.server()
+
+    def let_go(self, ids: Iterable[str]) -> None:
+        """Release jobs soon. If it fails, a worker does once this server has ended."""
+        with self._lock:
+            is_asked = bool(self._ended)
+            self._ended += ids
+        if not is_asked:
+            self._writer.post(self._unhold).add_done_callback(self._told)
+
+    def settle(self, jobs: list[NewJob]) -> None:
+        """For jobs whose commit nobody waited for to the end: commit them if they are not, then release them."""
+        self._writer.post(lambda store: store.insert(jobs))
+        self.let_go(job.id for job in jobs)
+
+    def _unhold(self, store: Store) -> None:
+        with self._lock:
+            ids, self._ended = self._ended, []
+        store.unhold(self.holder(), ids)
+
+    def _told(self, done: Future[None]) -> None:
+        error = done.exception()
+        if error is None:
+            self._writer.ring()
+        else:
+            _log.error("held jobs not released: %s; a worker releases them once this server has ended", error)

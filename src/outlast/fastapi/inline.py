@@ -1,0 +1,297 @@
+"""worker="inline": the server runs its jobs itself, where and when FastAPI runs its background tasks.
+
+The jobs lie in the store all the same, so they are retried, chained and settled as anywhere. What is not due when its
+request is over (retries, delays, jobs behind one that erred) is run by a timer, if the process has a lasting loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+
+from outlast import locks
+from outlast.clock import steady, to_instant
+from outlast.errors import Retry, TaskUnknown
+from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, TimedOut, new_id
+from outlast.premises import Premises
+from outlast.store import Store, WorkerRecord
+from outlast.worker import chores, events, executor
+
+if TYPE_CHECKING:
+    from outlast.fastapi.queue import TaskQueue
+
+_LEASE = timedelta(days=1)
+"""Nobody goes by it: the lock of the process says that it lives."""
+_AT_ONCE = 40
+"""Jobs that the timer runs at once."""
+_LOOK_AGAIN = 1.0
+"""Seconds between looks at the store, and between chores."""
+_UNKNOWN_PAUSE = 30_000_000
+"""Microseconds before a job whose task this code lacks is looked at again."""
+
+
+class Turn:
+    """Jobs of one request, to be run in its course: called once it is answered, as a background task is."""
+
+    def __init__(self, inline: Inline, jobs: Iterable[NewJob]) -> None:
+        self._inline = inline
+        self._ids: deque[str] = deque()
+        self.add(jobs)
+
+    def add(self, jobs: Iterable[NewJob]) -> None:
+        ids = [job.id for job in jobs]
+        self._inline.owned.update(ids)
+        self._ids += ids
+
+    async def __call__(self) -> None:
+        """Run them in their order. An error of one is raised here, and the timer runs those behind it."""
+        try:
+            while self._ids:
+                await self._inline.run(self._ids.popleft())
+        finally:
+            self.give_up()
+
+    async def quietly(self) -> None:
+        """Run them all; their errors are in the store and in the log."""
+        while self._ids:
+            with suppress(Exception):
+                await self._inline.run(self._ids.popleft())
+
+    def run_soon(self) -> None:
+        """Run them from code that cannot wait: before this returns where that is possible, else soon."""
+        loop = self._inline.loop
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            if loop is None:
+                asyncio.run(self.quietly())
+            else:
+                asyncio.run_coroutine_threadsafe(self.quietly(), loop).result()
+        else:
+            self._inline.keep(running.create_task(self.quietly()))
+
+    def give_up(self) -> None:
+        """Leave what has not run to the timer."""
+        self._inline.owned.difference_update(self._ids)
+        self._ids.clear()
+        self._inline.wake()
+
+
+class Inline:
+    """Runs the jobs of one queue in this process."""
+
+    def __init__(self, queue: TaskQueue) -> None:
+        self.owned: set[str] = set()
+        """Jobs whose turn in a request is still to come: the timer leaves them alone."""
+        self._queue = queue
+        self._premises = None if queue.is_in_memory else Premises(queue.url)
+        self._id = new_id()
+        self.is_known = False
+        self._next_chores = 0.0
+        self._claimed: dict[str, Claimed] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._bell: asyncio.Event
+
+    # ---- in the course of a request, or of an enqueue
+
+    async def run(self, job_id: str) -> None:
+        """Run one job, if it may run now, and raise what its task raised."""
+        job = await self._queue.atell(partial(self._take, job_id))
+        self.owned.discard(job_id)
+        if job is not None:
+            await self._attempt(job)
+
+    # ---- by the timer
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Run the timer on this loop, which lasts."""
+        self.loop, self._bell = asyncio.get_running_loop(), asyncio.Event()
+        timer = asyncio.create_task(self._serve())
+        try:
+            yield
+        finally:
+            timer.cancel()
+            with suppress(asyncio.CancelledError):
+                await timer
+            await self._drain()
+            self.loop = None
+
+    def wake(self) -> None:
+        """Have the timer look for what may run now."""
+        if self.loop is not None:
+            with suppress(RuntimeError):  # that loop has ended
+                self.loop.call_soon_threadsafe(self._bell.set)
+
+    async def _serve(self) -> None:
+        while True:
+            self._bell.clear()
+            jobs, pause = await self._queue.atell(partial(self._take_free, _AT_ONCE - len(self._running)))
+            for job in jobs:
+                self.keep(asyncio.create_task(self._quiet_attempt(job)))
+            if not jobs:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._bell.wait()
+
+    async def _quiet_attempt(self, job: Claimed) -> None:
+        with suppress(Exception):  # it is in the store and in the log
+            await self._attempt(job)
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _drain(self) -> None:
+        """Let running tasks finish within the grace; stop what outlasts it. It starts again."""
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=self._queue.grace.total_seconds())
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    # ---- one attempt
+
+    async def _attempt(self, job: Claimed) -> None:
+        began = Begun(job, steady())
+        outcome, error = await _outcome_of(job)
+        end = Ended(job.id, job.attempt, outcome)
+        (settled,) = await self._queue.atell(lambda store: store.settle([end]))
+        events.attempt_ended(began, settled)
+        self.wake()
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError  # the executor made an outcome of it
+        if error is not None:
+            raise error
+
+    # ---- on the store's thread
+
+    def _take(self, job_id: str, store: Store) -> Claimed | None:
+        while job_id not in self._claimed:
+            if not self._claim(store):
+                return None
+        return self._claimed.pop(job_id)
+
+    def _take_free(self, limit: int, store: Store) -> tuple[list[Claimed], float]:
+        """Up to so many jobs that no request will run, and how long to wait for more."""
+        self._do_chores(store)
+        self._claim(store)
+        ids = [job_id for job_id in self._claimed if job_id not in self.owned][: max(limit, 0)]
+        due = store.next_due()
+        pause = _LOOK_AGAIN if due is None else (due - store.clock.now()) / 1e6
+        return [self._claimed.pop(job_id) for job_id in ids], min(max(pause, 0.0), _LOOK_AGAIN)
+
+    def _claim(self, store: Store) -> bool:
+        if not self.is_known:
+            self._enter(store)
+        jobs = store.claim(self._id, _AT_ONCE) or store.claim(self._id, 1, alone=True)
+        self._claimed.update((job.id, job) for job in jobs)
+        return bool(jobs)
+
+    def _enter(self, store: Store) -> None:
+        now = to_instant(store.clock.now())
+        record = WorkerRecord(
+            id=self._id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=None,
+            slots=_AT_ONCE,
+            started_at=now,
+            lease_until=now + _LEASE,
+        )
+        if self._premises is not None:
+            locks.acquire(self._premises.worker(self._id))
+        store.enter(record)
+        self.is_known = True
+
+    def _do_chores(self, store: Store) -> None:
+        if self._premises is not None and steady() >= self._next_chores:
+            chores.do(store, self._premises, self._id, self._queue.retention)
+            self._next_chores = steady() + _LOOK_AGAIN
+
+    def leave(self, store: Store) -> None:
+        """Give back what was claimed but not begun, and be no worker any more."""
+        if self.is_known:
+            released = [Ended(job.id, job.attempt, Released(begun=False)) for job in self._claimed.values()]
+            self._claimed.clear()
+            store.settle(released)
+            store.leave(self._id)
+            self.is_known = False
+            if self._premises is not None:
+                locks.release(self._premises.worker(self._id), remove=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An attempt under way, as the log wants to know it."""
+
+    job: Claimed
+    since: float
+
+
+async def _outcome_of(job: Claimed) -> tuple[Outcome, BaseException | None]:
+    """What an attempt came to; and the error that FastAPI would have raised, if any."""
+    try:
+        call = executor.begin(job)
+    except TaskUnknown as error:
+        return Released(str(error), _UNKNOWN_PAUSE, begun=False), None
+    if isinstance(call, Outcome):
+        return call, None
+    raised: list[BaseException] = []
+    call.func = (_watched_async if call.is_async else _watched)(call.func, raised)
+    outcome = await (_awaited(call) if call.is_async else run_in_threadpool(executor.run, call))
+    if isinstance(outcome, TimedOut):
+        return outcome, TimeoutError(f"{job.task} timed out after {outcome.timeout / 1e6:g} s")
+    if isinstance(outcome, Erred) and raised and not isinstance(raised[-1], Retry):
+        return outcome, raised[-1]
+    return outcome, None
+
+
+async def _awaited(call: executor.Run) -> Outcome:
+    limit = call.job.timeout
+    if limit is None:
+        return await executor.arun(call)
+    task = asyncio.ensure_future(executor.arun(call))
+    try:
+        done, _ = await asyncio.wait({task}, timeout=limit / 1e6)
+    except asyncio.CancelledError:
+        task.cancel()
+        return await task
+    if not done:
+        task.cancel()
+        await task
+        return TimedOut(limit)
+    return task.result()
+
+
+def _watched(func: Callable[..., Any], raised: list[BaseException]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return func(*args, **kwargs)
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    return call
+
+
+def _watched_async(func: Callable[..., Any], raised: list[BaseException]) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await func(*args, **kwargs)
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    return call

@@ -1,0 +1,160 @@
+"""Receipt: the jobs of one request, from `add_task` to the commit or the discard, and what is added after that.
+
+It is open until the response starts. Whoever sees the request fail marks it; committing is the door's work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import ContextVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from outlast.handle import Job
+from outlast.job import NewJob
+
+if TYPE_CHECKING:
+    from fastapi import BackgroundTasks as PlainTasks
+    from starlette.types import Scope
+
+    from outlast.fastapi.inline import Turn
+    from outlast.fastapi.queue import TaskQueue
+    from outlast.fastapi.tasks import BackgroundTasks
+
+KEY = "outlast.receipt"
+"""Where a request's scope keeps it."""
+current: ContextVar[Receipt | None] = ContextVar("outlast_receipt", default=None)
+"""The receipt of the request that the running code belongs to: for BackgroundTasks made by hand."""
+_log = logging.getLogger("outlast.request")
+
+
+class Receipt:
+    """The jobs of one request. There is one for every request, so it is kept small."""
+
+    __slots__ = ("failure", "jobs", "late", "open", "plain", "queue", "scope", "tasks", "turn", "undecided")
+
+    def __init__(self, queue: TaskQueue, scope: Scope) -> None:
+        self.queue = queue
+        self.scope = scope
+        self.jobs: list[NewJob] = []
+        self.open = True
+        self.undecided = True
+        self.failure: BaseException | None = None
+        self.tasks: BackgroundTasks | None = None
+        self.plain: PlainTasks | None = None
+        self.late: Late | None = None
+        self.turn: Turn | None = None
+
+    def add(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Job:
+        """Pack one call now, to be committed when the response starts; at once if it has started."""
+        job = self.queue.prepare(func, args, kwargs)
+        if self.open:
+            self.jobs.append(job)
+            return Job(job.id, self.queue, self)
+        if self.late is None:
+            self.late = Late(self)
+        self.late.add(job)
+        return Job(job.id, self.queue, self.late)
+
+    def watch(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """An exit that the request passes on its way out: what fails before the response starts counts."""
+        if error is not None and self.open:
+            self.failure = error
+
+    def begin_anew(self) -> None:
+        """After a failure that was handled: what the failed code added is discarded, what the handler adds is not."""
+        if self.failure is not None:
+            self.discard(repr(self.failure))
+            self.failure = None
+            self.undecided = True
+
+    def discard(self, reason: str) -> None:
+        """Give its jobs up, and say which and why."""
+        self.undecided = False
+        if not self.jobs:
+            return
+        scope = self.scope
+        _log.warning(
+            "%d job(s) of %s %s discarded, because the request failed: %s; discarded: %s",
+            len(self.jobs),
+            scope.get("method", scope["type"]),
+            scope["path"],
+            reason,
+            describe(self.jobs),
+        )
+        self.jobs = []
+
+    async def finish(self) -> None:
+        """At the end of everything: wait for what was added late; inline, run what has not had its turn."""
+        if self.late is not None:
+            with suppress(Exception):  # it has been logged, and nobody is left to tell
+                await self.late.settled()
+        if self.turn is not None:
+            await self.turn()
+
+
+class Late:
+    """What is added after the response has started, in a WebSocket, or in exit code: each in a commit of its own.
+
+    On the loop a commit is begun at once and waited for by the next message that the request sends, so that nothing
+    blocks; in a thread it is waited for on the spot.
+    """
+
+    def __init__(self, receipt: Receipt) -> None:
+        self._receipt = receipt
+        self._waiting: list[NewJob] = []
+        self._commits: asyncio.Task[None] | None = None
+
+    @property
+    def undecided(self) -> bool:
+        """Whether something is still on its way to the store."""
+        return bool(self._waiting) or (self._commits is not None and not self._commits.done())
+
+    def add(self, job: NewJob) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return self._commit_here([job])
+        self._waiting.append(job)
+        if self._commits is None or self._commits.done():
+            self._commits = loop.create_task(self._commit_waiting())
+        return None
+
+    async def settled(self) -> None:
+        """Wait until everything added so far is committed. Raises NotConfirmed."""
+        if self._commits is not None:
+            commits, self._commits = self._commits, None
+            await asyncio.shield(commits)
+
+    def _commit_here(self, jobs: list[NewJob]) -> None:
+        receipt = self._receipt
+        rows = receipt.queue.bind(jobs)
+        if receipt.turn is None:
+            receipt.turn = receipt.queue.turn(rows)
+        else:
+            receipt.turn.add(rows)
+        receipt.queue.commit(rows)
+
+    async def _commit_waiting(self) -> None:
+        queue = self._receipt.queue
+        while self._waiting:
+            rows = queue.bind(self._waiting)
+            self._waiting = []
+            turn = queue.turn(rows)
+            try:
+                await queue.acommit(rows)
+            except Exception:
+                _log.exception("not committed: %s", describe(rows))
+                raise
+            if turn is not None:
+                await turn.quietly()
+
+
+def describe(jobs: list[NewJob]) -> str:
+    """Jobs as a log line names them."""
+    return ", ".join(f"{job.task} ({job.id})" for job in jobs)
