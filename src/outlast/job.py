@@ -221,11 +221,10 @@ class _Ids:
     def next(self) -> str:
         with self._lock:
             now = time.time_ns() // 1_000_000
-            if now > self._last:
-                self._last = now
+            self._counter += 1
+            if now > self._last or self._counter >> 26:
+                self._last = max(now, self._last + 1)
                 self._counter = int.from_bytes(os.urandom(3))
-            else:
-                self._counter += 1
             millis, counter = self._last, self._counter
         return _format(millis, counter, int.from_bytes(os.urandom(6)))
 

@@ -38,7 +38,10 @@ TRANSITIONS: dict[str, tuple[frozenset[State], frozenset[State]]] = {
     "stop": (frozenset({State.RUNNING}), frozenset({State.CANCELLED})),
     "retry": (frozenset({State.FAILED, State.CANCELLED}), frozenset({State.QUEUED})),
 }
-"""Each event: the states it may find a job in, and the states it may leave it in."""
+"""Each event: the states it may find a job in, and the states it may leave it in.
+
+`err` stands for every failure, `release` for every way back without one, `stop` for the end of code that was asked to
+stop. An error or a release that meets a pending cancel ends in `cancelled`, as a stop does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ def _crash(job: Standing, crash: Crashed, dice: float) -> Ending:
     if deaths >= MAX_DEATHS:
         error = f"its child process died {deaths} times with it; last: {crash.detail}"
         return Ending(State.FAILED, job.failures + 1, deaths, job.rescues, Reason.POISON, error=error)
-    if crash.alone:
+    if crash.alone and not job.at_most_once:
         return _failure(job, Reason.CRASH, crash.detail, "", dice, deaths=deaths)
     return Ending(
         State.QUEUED, job.failures, deaths, job.rescues, error=crash.detail, note="runs alone until cleared"
@@ -174,7 +177,8 @@ def _lost(job: Standing) -> Ending:
 
 def _interrupted(end: Ending) -> Ending:
     """An at-most-once job that has begun is never run again, whatever stopped it."""
-    error = end.error or "stopped before its end was known; at_most_once forbids another attempt"
+    why = end.error or end.note or "stopped before its end was known"
+    error = f"{why}; at_most_once forbids another attempt"
     return Ending(State.FAILED, end.failures, end.deaths, end.rescues, Reason.INTERRUPTED, error=error)
 
 

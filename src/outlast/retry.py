@@ -7,6 +7,7 @@ back together (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -32,11 +33,13 @@ class RetryPolicy:
     never: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.delay < timedelta(0) or self.max_delay < self.delay or self.factor < 1:
+        if self.delay < timedelta(0) or self.max_delay < self.delay or not 1 <= self.factor < math.inf:
             raise OptionRefused(
                 f"RetryPolicy(delay={self.delay}, factor={self.factor}, max_delay={self.max_delay}): "
-                "delay must not be negative, max_delay not below delay, factor not below 1"
+                "delay must not be negative, max_delay not below delay, factor a finite number not below 1"
             )
+        _require_errors("on", self.on)
+        _require_errors("never", self.never)
 
     def to_row(self) -> str | None:
         """The policy as it is stored with a job; None for the default one."""
@@ -50,6 +53,15 @@ class RetryPolicy:
             "on": [reference(error) for error in self.on],
             "never": [reference(error) for error in self.never],
         }
+
+
+def _require_errors(name: str, errors: object) -> None:
+    if not isinstance(errors, tuple) or not all(
+        isinstance(error, type) and issubclass(error, BaseException) for error in errors
+    ):
+        raise OptionRefused(
+            f"RetryPolicy({name}={errors!r}): give a tuple of exception classes, such as {name}=(ConnectionError,)"
+        )
 
 
 DEFAULT = RetryPolicy()
@@ -84,9 +96,18 @@ class StoredPolicy:
         return not names.isdisjoint(self.on) and names.isdisjoint(self.never)
 
     def wait(self, failures: int, dice: float) -> int:
-        """Microseconds until the retry after `failures` failures; `dice` is a throw in [0, 1)."""
-        whole = self.delay * self.factor ** min(failures - 1, 64)
-        return int(min(self.max_delay, whole * (0.75 + dice / 2)))
+        """Microseconds until the retry after `failures` failures; `dice` is a throw in [0, 1).
+
+        The longest wait is thrown for as well: it is as far below `max_delay` as leaves the dice their room.
+        """
+        longest = self.max_delay / 1.25
+        return int(min(longest, self._grown(failures - 1)) * (0.75 + dice / 2))
+
+    def _grown(self, times: int) -> float:
+        try:
+            return self.delay * self.factor**times
+        except OverflowError:
+            return math.inf if self.delay else 0.0
 
 
 _STORED_DEFAULT = StoredPolicy(span(DEFAULT.delay), DEFAULT.factor, span(DEFAULT.max_delay), _EVERY, ())

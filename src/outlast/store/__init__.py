@@ -84,7 +84,7 @@ class Store(Protocol):
     # ---- the receipt
 
     def insert(self, jobs: Sequence[NewJob]) -> None:
-        """Write jobs, all or none, flushed unless inside a transaction. Idempotent by id: sent again, nothing changes."""
+        """Write jobs, all or none, flushed unless inside a transaction. Idempotent by id: again, nothing changes."""
 
     def unhold(self, server: str, ids: Collection[str] | None = None) -> int:
         """Let jobs held by this server start: these ids, or all of them. Returns how many."""
@@ -101,7 +101,7 @@ class Store(Protocol):
         """Prolong its lease from now. False when the store no longer knows it (it was taken for dead)."""
 
     def leave(self, worker: str) -> None:
-        """Forget a worker that has no running jobs left."""
+        """Forget a worker. One that has running jobs left stays known, so that they are rescued."""
 
     def workers(self) -> list[WorkerRecord]: ...
 
@@ -117,7 +117,8 @@ class Store(Protocol):
         """Take up to `limit` jobs that may run now, attempt + 1: by priority (high first), then due time, then order.
 
         Leaves alone: paused queues, queues not among `queues` (None: all), tasks in `unknown`, expired jobs, and jobs
-        under suspicion of having killed a child (`alone=True` takes only those). Makes due jobs ready first.
+        under suspicion of having killed a child (`alone=True` takes only those). Makes due jobs ready first. A worker
+        that the store does not know (never entered, or taken for dead) gets none: nobody would rescue them.
         """
 
     def suspects(self, *, queues: Collection[str] | None = None, unknown: Collection[str] = ()) -> bool:
@@ -136,7 +137,7 @@ class Store(Protocol):
         """Take over every running job of a dead worker (`Lost`) and forget the worker."""
 
     def expire(self) -> list[Settled]:
-        """Fail queued jobs whose time to be useful is over, and let the jobs behind them go."""
+        """Fail every queued job whose time to be useful is over, and let the jobs behind them go."""
 
     def next_due(self) -> int | None:
         """When the next delayed or retrying job becomes due (µs), if any."""
@@ -159,7 +160,10 @@ class Store(Protocol):
         """Cancel queued jobs at once and ask running ones to stop. Returns those it touched, as they are now."""
 
     def retry(self, which: JobFilter) -> list[str]:
-        """Queue failed and cancelled jobs again, with a clean sheet of failures. Returns their ids."""
+        """Queue failed and cancelled jobs again, with a clean sheet of failures. Returns their ids. Flushed.
+
+        The attempt number is kept, as are the attempts and the last error; a time to expire that is past is dropped.
+        """
 
     def queues(self) -> list[QueueRecord]: ...
 
@@ -178,8 +182,7 @@ def store_url(url: str) -> str:
     if url.startswith("sqlite:"):
         from outlast.store.sqlite_place import name_and_path
 
-        name, path = name_and_path(url)
-        return name if path else "sqlite:///:memory:"
+        return name_and_path(url)[0]
     raise _nobody_understands(url)
 
 

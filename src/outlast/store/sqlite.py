@@ -12,6 +12,7 @@ import random
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from heapq import merge
@@ -54,7 +55,6 @@ class SQLiteStore:
         self.clock = clock
         self._execute = self._file.execute
         self._claimed: dict[str, _Known | None] = {}
-        self._successes: dict[int, Ending] = {}
 
     # ---- commits
 
@@ -156,7 +156,7 @@ class SQLiteStore:
             running = self._file.read(SQL["running_of"], (worker,))
             settled = self.settle([Ended(job_id, attempt, Lost()) for job_id, attempt in running])
             self._execute(SQL["forget"], (worker,))
-        return settled
+            return settled
 
     def expire(self) -> list[Settled]:
         settled: list[Settled] = []
@@ -200,9 +200,7 @@ class SQLiteStore:
         with self._file.own_transaction(flush=True):
             cancelled = self._change(SQL["cancel_queued"], which, State.QUEUED, now)
             asked = self._change(SQL["ask_to_cancel"], which, State.RUNNING, now)
-            for _, waiting, behind in cancelled:
-                if not waiting:
-                    self._let_go(behind, now)
+            self._let_go_behind([row[1:] for row in cancelled], now)
             touched = tuple(row[0] for row in cancelled + asked)
             return self.find(JobFilter(ids=touched), limit=len(touched))
 
@@ -306,22 +304,13 @@ class SQLiteStore:
         for end, (_, failures, behind), is_ours in zip(ends, known, changed, strict=True):
             if is_ours:
                 self._let_go(behind, now)
-            yield self._success(failures, _result(end)) if is_ours else None
+            yield _success(failures, _result(end)) if is_ours else None
 
     def _looked_up(self, end: Ended) -> _Known:
         """For a job that another connection claimed."""
         for failures, *_, seq, behind in self._file.read(SQL["standing"], (end.id, end.attempt)):
             return seq, failures, behind
         return -1, 0, None
-
-    def _success(self, failures: int, result: str | None) -> Ending:
-        ending = self._successes.get(failures)
-        if ending is None or result is not None:
-            standing = Standing(failures, 0, 0, 0, None, False, False)
-            ending = lifecycle.ending(standing, Succeeded(result), 0.0)
-        if result is None:
-            self._successes[failures] = ending
-        return ending
 
     def _end_otherwise(self, end: Ended, now: int) -> Ending | None:
         """None when the fence was lost."""
@@ -340,7 +329,8 @@ class SQLiteStore:
 
     def _write_ending(self, end: Ended, ending: Ending, run_at: int, now: int) -> None:
         again = ending.state is State.QUEUED
-        if again and not (ending.wait == 0 and _keeps_its_place(end.outcome)):
+        at_once = again and ending.wait <= 0
+        if again and not (at_once and _keeps_its_place(end.outcome)):
             run_at = now + ending.wait
         self._execute(
             SQL["end"],
@@ -348,7 +338,7 @@ class SQLiteStore:
                 "id": end.id,
                 "attempt": end.attempt,
                 "state": ending.state,
-                "ready": _ready(ending.deaths > 0) if again and ending.wait == 0 else 0,
+                "ready": _ready(ending.deaths > 0) if at_once else 0,
                 "run_at": run_at,
                 "failures": ending.failures,
                 "deaths": ending.deaths,
@@ -382,12 +372,17 @@ class SQLiteStore:
             return [self._expire(row, now) for row in overdue]
 
     def _expire(self, row: tuple[Any, ...], now: int) -> Settled:
-        seq, job_id, attempt, failures, deaths, rescues, waiting, behind = row
-        ending = lifecycle.expiry(failures, deaths, rescues)
-        self._execute(SQL["expire"], (now, ending.reason, ending.error, seq))
-        if not waiting:
-            self._let_go(behind, now)
+        seq, job_id, attempt, *standing = row
+        ending = lifecycle.expiry(*standing)
+        changed = self._execute(SQL["expire"], (now, ending.reason, ending.error, seq))
+        self._let_go_behind(changed.fetchall(), now)
         return Settled(job_id, attempt, ending)
+
+    def _let_go_behind(self, ended: Iterable[tuple[int, str | None]], now: int) -> None:
+        """What lies behind jobs that ended while queued. Behind one that itself waited, `_let_go` comes by later."""
+        for waiting, behind in ended:
+            if not waiting:
+                self._let_go(behind, now)
 
     # ---- small reads and writes
 
@@ -416,6 +411,18 @@ def _ready_sql(name: str, alone: bool) -> str:
 def _is_ready_at_once(job: NewJob) -> bool:
     """Whatever the clock says now: one that jumps back delays only what was meant to be delayed."""
     return job.waiting == 0 and job.held_by is None and job.run_at <= job.created_at
+
+
+def _success(failures: int, result: str | None) -> Ending:
+    return (
+        replace(_plain_success(failures), result=result) if result is not None else _plain_success(failures)
+    )
+
+
+@cache
+def _plain_success(failures: int) -> Ending:
+    """Made once: most successes are alike."""
+    return lifecycle.ending(Standing(failures, 1, 0, 0, None, False, False), Succeeded(), 0.0)
 
 
 def _result(end: Ended) -> str | None:

@@ -120,7 +120,7 @@ SELECT id, attempt FROM jobs WHERE worker = ? AND cancel_requested_at IS NOT NUL
 SELECT id, attempt FROM jobs WHERE worker = ? ORDER BY seq
 
 -- name: overdue
-SELECT seq, id, attempt, failures, deaths, rescues, waiting, next_id
+SELECT seq, id, attempt, failures, deaths, rescues
 FROM jobs
 WHERE state = 'queued' AND expires_at IS NOT NULL AND expires_at <= ?
 ORDER BY expires_at
@@ -130,6 +130,7 @@ LIMIT ?
 UPDATE jobs
 SET state = 'failed', ready = 0, held_by = NULL, finished_at = ?, reason = ?, error = ?
 WHERE seq = ?
+RETURNING waiting, next_id
 
 -- name: prune
 DELETE FROM jobs

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from outlast.errors import StoreUnusable
 
-_MEMORY = ("sqlite://", "sqlite:///:memory:")
+_MEMORY = ("sqlite:///:memory:", "sqlite://")
 _MOUNTS = Path("/proc/self/mountinfo")
 # Their locks or their shared memory do not reach the other machines. 9p and virtiofs are left out: they are how a
 # virtual machine sees a folder of its own host.
@@ -24,7 +24,7 @@ _NETWORK = re.compile(
 def name_and_path(url: str) -> tuple[str, Path | None]:
     """The URL with its path made absolute, and that path; None for a store in memory. Raises StoreUnusable."""
     if url in _MEMORY:
-        return url, None
+        return _MEMORY[0], None
     path = Path(os.path.abspath(_path_text(url)))
     return f"sqlite:///{path}", path
 
