@@ -1,6 +1,6 @@
 """The least server there is: answers every request with the same bytes. Its rate is the ceiling of the load generator.
 
-    python -m bench.echo PORT
+python -m bench.echo PORT
 """
 
 from __future__ import annotations

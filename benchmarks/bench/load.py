@@ -48,13 +48,20 @@ class Load:
 
 
 def put(
-    port: int, path: str, *, connections: int = 32, warmup: float = 0.5, seconds: float = 3.0, interval: float = 0.0
+    port: int,
+    path: str,
+    *,
+    connections: int = 32,
+    warmup: float = 0.5,
+    seconds: float = 3.0,
+    interval: float = 0.0,
 ) -> Load:
     """Load a server from a process of its own."""
     options = {"connections": connections, "warmup": warmup, "seconds": seconds, "interval": interval}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     printed = run(
-        [sys.executable, "-m", "bench.load", str(port), path, *words], seconds=warmup + seconds + _PATIENCE + 10
+        [sys.executable, "-m", "bench.load", str(port), path, *words],
+        seconds=warmup + seconds + _PATIENCE + 10,
     )
     return Load(**json.loads(printed))
 
@@ -103,7 +110,9 @@ class Generator:
     """Keeps connections busy until a time, then lets them come to rest."""
 
     def __init__(self, port: int, path: str, connections: int, interval: float) -> None:
-        self._request = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-length: 0\r\n\r\n".encode()
+        self._request = (
+            f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-length: 0\r\n\r\n".encode()
+        )
         self._connections = [Connection(port) for _ in range(connections)]
         self._interval = interval
         self.latencies = array("d")

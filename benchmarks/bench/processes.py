@@ -39,7 +39,9 @@ class Process:
 class Started:
     """A process that was started here, and what it wrote."""
 
-    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, environment: Mapping[str, str], pass_fds: Sequence[int] = ()
+    ) -> None:
         self.command = command
         self.log = log
         self.began = time.time()
@@ -52,6 +54,7 @@ class Started:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                pass_fds=pass_fds,
             )
         self.pid = self._popen.pid
 
@@ -72,20 +75,20 @@ class Started:
         kill(below)
         self._popen.wait()
 
-    def kill_all(self) -> None:
-        """SIGKILL to it and all below it, at once."""
-        for process in self.tree():
-            os.kill(process.pid, signal.SIGKILL)
-        self._popen.wait()
-
-    def wait_until(self, happened: Callable[[], bool], *, what: str, seconds: float, pause: float = 0.02) -> None:
+    def wait_until(
+        self, happened: Callable[[], bool], *, what: str, seconds: float, pause: float = 0.02
+    ) -> None:
         """Wait for something that this process is to bring about. Raises Broken when it dies or takes too long."""
         deadline = time.monotonic() + seconds
         while not happened():
             if not self.is_alive():
-                raise Broken(f"{' '.join(self.command)} ended with {self._popen.returncode}:\n{self._last_words()}")
+                raise Broken(
+                    f"{' '.join(self.command)} ended with {self._popen.returncode}:\n{self._last_words()}"
+                )
             if time.monotonic() > deadline:
-                raise Broken(f"{what}: not within {seconds:g} s; last lines of its log:\n{self._last_words()}")
+                raise Broken(
+                    f"{what}: not within {seconds:g} s; last lines of its log:\n{self._last_words()}"
+                )
             time.sleep(pause)
 
     def _last_words(self) -> str:
@@ -93,7 +96,9 @@ class Started:
 
 
 @contextmanager
-def started(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Iterator[Started]:
+def started(
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[Started]:
     """A process for the length of a `with`."""
     process = Started(command, log, environment or {})
     try:
@@ -134,6 +139,12 @@ def kill(processes: Sequence[Process]) -> None:
         if process in now:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
+
+
+def kill_at_once(processes: Sequence[Process]) -> None:
+    """SIGKILL to processes that were just now listed and live."""
+    for process in processes:
+        os.kill(process.pid, signal.SIGKILL)
 
 
 def tree(pid: int) -> list[Process]:

@@ -20,10 +20,10 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values))
 
     def told(self, digits: int = 0, unit: str = "") -> str:
-        """`4,812 (4,600–5,010)`; a single value alone."""
+        """`4,812 (4,600 to 5,010)`; a single value alone."""
         median, least, most = (f"{value:,.{digits}f}" for value in (self.median, self.least, self.most))
         suffix = f" {unit}" if unit else ""
-        return f"{median}{suffix}" if least == most else f"{median}{suffix} ({least}–{most})"
+        return f"{median}{suffix}" if least == most else f"{median}{suffix} ({least} to {most})"
 
 
 def quantile(values: Sequence[float], share: float) -> float:
