@@ -1,0 +1,1 @@
+"""What `benchmarks/run.py` measures with. The parts measure; the rest starts processes, makes load, tells results."""
