@@ -11,6 +11,7 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import cast
 
 from outlast import wire
 from outlast.errors import NotConfirmed
@@ -41,7 +42,6 @@ class Link(asyncio.Protocol):
         self._sent: dict[int, list[asyncio.Future[None]]] = {}
         self._unframer = wire.Unframer()
         self._watchdog: asyncio.TimerHandle | None = None
-        self.lost = asyncio.Event()
 
     def is_up(self) -> bool:
         """Whether rows can be sent now. Begins to open the link if it is down and not being opened."""
@@ -50,12 +50,6 @@ class Link(asyncio.Protocol):
         if self._opening is None and self.loop.time() >= self._next_try:
             self._opening = self.loop.create_task(self._open())
         return False
-
-    async def opened(self) -> bool:
-        """Open the link now if it is down. False when nobody listens."""
-        if not self.is_up() and self._opening is not None:
-            await self._opening
-        return self._transport is not None
 
     async def insert(self, jobs: Sequence[NewJob]) -> None:
         """Send rows and wait until they are on disk. Raises LinkLost, NotConfirmed."""
@@ -79,14 +73,11 @@ class Link(asyncio.Protocol):
             self._next_try = self.loop.time() + _PAUSE
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
         self._unframer = wire.Unframer()
-        self.lost.clear()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self.lost.set()
         waiting = [kept for sharers in self._sent.values() for kept in sharers] + self._sharers
         self._sent, self._sharers, self._rows = {}, [], []
         for kept in waiting:
