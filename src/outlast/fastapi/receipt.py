@@ -66,6 +66,8 @@ class Receipt:
         if error is not None and self.open:
             self.failure = error
 
+    __exit__ = watch  # an exit stack takes an object sooner than a method
+
     def begin_anew(self) -> None:
         """After a failure that was handled: what the failed code added is discarded, what the handler adds is not."""
         if self.failure is not None:

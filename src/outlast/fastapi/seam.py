@@ -18,17 +18,17 @@ from fastapi.requests import HTTPConnection
 if TYPE_CHECKING:
     from outlast.fastapi.receipt import Receipt
 
-_STACKS = ("fastapi_inner_astack", "fastapi_function_astack")
+STACKS = ("fastapi_inner_astack", "fastapi_function_astack")
 
 
 def watch(receipt: Receipt) -> None:
     """Let a receipt see whether its request fails. Without effect where the request has no stacks, or has left them."""
     scope = receipt.scope
     if scope["type"] == "http":
-        for name in _STACKS:
+        for name in STACKS:
             stack = scope.get(name)
             if stack is not None:
-                stack.push(receipt.watch)
+                stack.push(receipt)
 
 
 def has_stacks() -> bool:
@@ -36,7 +36,7 @@ def has_stacks() -> bool:
     seen: list[BaseException | None] = []
 
     def probe(conn: HTTPConnection) -> None:
-        for name in _STACKS:
+        for name in STACKS:
             stack: AsyncExitStack = conn.scope[name]
             stack.push(lambda kind, error, where: seen.append(error))
 

@@ -121,18 +121,43 @@ OWN = (provide_by_stacks, provide_by_generator, watched)
 
 
 if not TYPE_CHECKING:
-    _Annotated = type(Annotated[int, "what Annotated[…] is an instance of"])
+    _Class = BackgroundTasks
+    _Annotated = type(Annotated[object, "what Annotated[…] is an instance of"])
 
     class _Injected(_Annotated, _root=True):
-        """An annotation for FastAPI, and a class for `isinstance`, subclassing, calling and patching."""
+        """An annotation for FastAPI; the class itself for `isinstance`, subclassing, calling and patching.
+
+        What is annotated is any object: older versions of FastAPI refuse Depends for a subclass of their own class.
+        """
+
+        def __init__(self):
+            super().__init__(object, (Depends(provide),))
+
+        def __call__(self, *args, **kwargs):
+            return _Class(*args, **kwargs)
+
+        def __mro_entries__(self, bases):
+            return (_Class,)
 
         def __instancecheck__(self, obj):
-            return isinstance(obj, self.__origin__)
+            return isinstance(obj, _Class)
 
         def __subclasscheck__(self, cls):
-            return issubclass(cls, self.__origin__)
+            return issubclass(cls, _Class)
+
+        def __getattr__(self, name):
+            return getattr(_Class, name)
+
+        def __setattr__(self, name, value):
+            if name.startswith("_"):
+                object.__setattr__(self, name, value)
+            else:
+                setattr(_Class, name, value)
 
         def __delattr__(self, name):
-            delattr(self.__origin__, name)
+            delattr(_Class, name)
 
-    BackgroundTasks = _Injected(BackgroundTasks, (Depends(provide),))
+        def __repr__(self):
+            return "outlast.BackgroundTasks"
+
+    BackgroundTasks = _Injected()
