@@ -149,8 +149,8 @@ class SQLiteFile:
         if flush:
             self._require_same_file()
         self._flush_wanted = False
-        self._changes = self._connection.total_changes
         try:
+            self._changes = self._connection.total_changes
             self._set_full(flush)
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
