@@ -11,6 +11,7 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import cast
 
 from outlast import wire
 from outlast.errors import NotConfirmed
@@ -79,7 +80,7 @@ class Link(asyncio.Protocol):
             self._next_try = self.loop.time() + _PAUSE
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop's are none by class
         self._transport = transport
         self._unframer = wire.Unframer()
         self.lost.clear()
