@@ -47,7 +47,8 @@ class Peer:
 
     @property
     def label(self) -> str:
-        return f"{self.name.capitalize()} ({'Redis' if self.broker == 'redis' else 'RabbitMQ'})"
+        name = "SAQ" if self.name == "saq" else self.name.capitalize()
+        return f"{name} ({'Redis' if self.broker == 'redis' else 'RabbitMQ'})"
 
     @property
     def module(self) -> str:
@@ -76,8 +77,8 @@ PEERS = (
     ),
     Peer("saq", ("saq[redis]==0.26.4",), "saq peers.saq_app.settings", "redis", 10_000),
     Peer("huey", ("huey==3.5.4", "redis==8.1.0"), "huey_consumer peers.huey_app.huey", "redis", 20_000),
-    Peer("celery", _CELERY, "celery -A peers.celery_app worker", "redis", 10_000),
-    Peer("celery", _CELERY, "celery -A peers.celery_app worker", "rabbitmq", 20_000),
+    Peer("celery", _CELERY, "celery -A peers.celery_app:celery worker", "redis", 10_000),
+    Peer("celery", _CELERY, "celery -A peers.celery_app:celery worker", "rabbitmq", 20_000),
 )
 
 
@@ -159,7 +160,8 @@ def _measure_one(setting: Setting, peer: Peer, rounds: Rounds) -> None:
         rounds.drained.append(_drain(setting, peer))
         _serve(setting, peer, rounds)
     except Broken as error:
-        rounds.broke = f"broke: {str(error).splitlines()[0]}"
+        rounds.broke = "broke, see above"
+        setting.say(str(error))
     finally:
         _clean(peer)
 

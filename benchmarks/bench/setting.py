@@ -27,7 +27,7 @@ class Setting:
 
     def say(self, text: str) -> None:
         """One line of progress."""
-        self.console.print(f"  {text}", highlight=False, markup=False)
+        self.console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
 
     def fresh(self, name: str) -> Path:
         """A new folder for one measurement."""

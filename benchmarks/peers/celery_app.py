@@ -43,7 +43,7 @@ def fill(count: int) -> None:
 
 def clean() -> None:
     if BROKER == "redis":
-        keys.clean(QUEUE, "_kombu.binding.*", "unacked*")
+        keys.clean(QUEUE, "_kombu.binding*", "unacked*")
         return
     with celery.connection_for_write() as connection, connection.channel() as channel:
         channel.queue_delete(QUEUE)
