@@ -162,7 +162,7 @@ def count_primes(below: int) -> int:
 async def crunch(
     background_tasks: BackgroundTasks,
     response: Response,
-    below: Annotated[int, Query(ge=2, le=2_000_000)] = 300_000,
+    below: Annotated[int, Query(ge=2, le=2_000_000)] = 1_000_000,
 ) -> Accepted:
     return accepted(response, background_tasks.add_task(count_primes, below))
 

@@ -34,7 +34,8 @@ class Act:
 PLAY = (
     Act(
         "Notifications, in order",
-        "The endpoints of FastAPI's own guide; only the import has changed. Watch the order\nof the lines.",
+        "The endpoints of FastAPI's own guide; only the import has changed.\n"
+        "Watch the lines of each address: first, second.",
         acts.notifications,
     ),
     Act(
@@ -54,12 +55,12 @@ PLAY = (
     ),
     Act(
         "Pure computing",
-        "Seconds of it, in a process of the worker. Watch what that does to other requests.",
+        "Seconds of it, in a process of the worker.\nWatch what that does to other requests.",
         acts.computing,
     ),
     Act(
         "The kill",
-        f"{kill.ORDERS} orders are coming in. The server is killed, then the server and its worker.\n"
+        f"{kill.ORDERS} orders come in. The server is killed, then the server and its worker.\n"
         "A 2xx was a receipt: watch that each accepted order gets done.",
         kill.kills,
     ),
@@ -188,11 +189,11 @@ def _say_what_it_means(screen: Screen, lost: int, twice: int) -> None:
     else:
         good = "Lost: 0. Every accepted task did its work; the disk was asked, not only the jobs."
         screen.say(good, style="bold green")
-    none, some = (
-        "None ran twice, but one may: a kill can come",
-        f"{twice} ran twice: a kill cut them off, or came",
-    )
+    if twice:
+        screen.prose(
+            f"{twice} ran twice: a kill cut them off, or came between the end of their work and the note of it."
+        )
     screen.prose(
-        f"{some if twice else none} between the end of their work and the note of it. Outlast runs a task at least once, so write "
-        "tasks that may run twice. Those here look for their result first: each order has one receipt."
+        "Outlast runs a task at least once, so write tasks that may run twice. Those here look for their result first: "
+        "each order has one receipt."
     )

@@ -102,7 +102,7 @@ class Ledger:
         try:
             answer = await self._client.post(path, **request)
         except httpx.TransportError as error:
-            raise NoAnswer(f"POST {path}: {error or type(error).__name__}") from error
+            raise NoAnswer(f"POST {path}: {error!r}") from error
         seconds = time.perf_counter() - began
         if not answer.is_success:
             raise ActFailed(f"POST {path} was answered with {answer.status_code}: {answer.text[:200]}")
@@ -117,7 +117,7 @@ class Ledger:
         try:
             return await self._client.get(path)
         except httpx.TransportError as error:
-            raise NoAnswer(f"GET {path}: {error or type(error).__name__}") from error
+            raise NoAnswer(f"GET {path}: {error!r}") from error
 
     async def ask(self, entries: Iterable[Entry]) -> None:
         """Ask the jobs of some entries for their state. One that the server does not know is `unknown`."""

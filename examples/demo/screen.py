@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 _HEADINGS = ("Request", "Answer", "State", "Attempt", "Took")
-_WIDTHS = (34, 12, 16, 7, 7)
+_WIDTHS = (33, 13, 17, 7, 6)
+"""With the gaps between them, 80 columns."""
 _COLOURS = {
     "succeeded": "green",
     "done": "green",
@@ -110,10 +111,9 @@ def _line(cells: tuple[str, ...]) -> str:
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="dim", show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=0, header_style="dim", show_edge=False)
     for heading, width in zip(_HEADINGS, _WIDTHS, strict=True):
-        justify = "right" if heading in ("Attempt", "Took") else "left"
-        table.add_column(heading, width=width, no_wrap=True, overflow="ellipsis", justify=justify)
+        table.add_column(heading, width=width, no_wrap=True, overflow="ellipsis")
     for row in rows:
         request, answer, state, attempt, took = row.cells()
         coloured = Text(state, style=_COLOURS.get(state.split()[0] if state else "", ""))
