@@ -83,7 +83,7 @@ class Orders:
 
     def stand(self) -> str:
         receipts = len(self.receipts())
-        return f"{len(self.accepted)} accepted, {receipts} with a receipt"
+        return f"{len(self.accepted)} accepted, {receipts} done"
 
     def cells(self) -> tuple[str, ...]:
         done, accepted = len(self.receipts()), len(self.accepted)
@@ -146,7 +146,7 @@ async def _kill_all(demo: Demo, orders: Orders) -> None:
     orders.server_is_up.clear()
     killed = await demo.server.kill_tree()
     demo.screen.say(
-        f"  SIGKILL to the server and its worker ({killed} processes): {orders.stand()}", style="bold red"
+        f"  SIGKILL to server and worker ({killed} processes): {orders.stand()}", style="bold red"
     )
 
 

@@ -117,5 +117,13 @@ def _table(rows: Sequence[Row]) -> Table:
     for row in rows:
         request, answer, state, attempt, took = row.cells()
         coloured = Text(state, style=_COLOURS.get(state.split()[0] if state else "", ""))
-        table.add_row(Text(request), Text(answer), coloured, attempt, took)
+        table.add_row(_shortened(request, _WIDTHS[0]), Text(answer), coloured, attempt, took)
     return table
+
+
+def _shortened(text: str, width: int) -> Text:
+    """Without its middle: what tells two requests apart is at the end."""
+    if len(text) <= width:
+        return Text(text)
+    head = (width - 1) // 2
+    return Text(f"{text[:head]}…{text[head + 1 - width :]}")

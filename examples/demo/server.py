@@ -51,7 +51,7 @@ class Server:
             return subprocess.Popen(
                 [*command, "--port", str(self._port)],
                 cwd=_ROOT,
-                env=os.environ | {"DEMO_DATA": str(self._data)},
+                env=_environment() | {"DEMO_DATA": str(self._data)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -146,6 +146,11 @@ def choose_port(wanted: int | None) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise Trouble(f"no port is free on {HOST}")
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without what would lead the app to another store or worker."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("OUTLAST_")}
 
 
 def _kill(process: Process) -> None:
