@@ -24,7 +24,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.mark.timeout(180)
 def test_the_whole_demo_loses_nothing(data: Path) -> None:
-    played = subprocess.run(demo(data, "--once"), cwd=ROOT, capture_output=True, text=True)
+    played = play(demo(data, "--once"))
 
     assert played.returncode == 0, played.stdout + played.stderr
     assert re.search(r"All +209 +209 +0 +\d+\n", played.stdout)
@@ -67,7 +67,7 @@ def delete_a_queued_job(store: Path) -> None:
 def test_a_port_that_is_taken_is_named(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        played = subprocess.run(demo(data, "--once", port=port), cwd=ROOT, capture_output=True, text=True)
+        played = play(demo(data, "--once", port=port))
 
     assert played.returncode == 2
     assert f"port {port} cannot be had" in played.stderr
@@ -77,7 +77,7 @@ def test_a_folder_of_somebody_else_is_left_alone(data: Path) -> None:
     data.mkdir()
     (data / "thesis.txt").write_text("years of work")
 
-    played = subprocess.run(demo(data, "--once"), cwd=ROOT, capture_output=True, text=True)
+    played = play(demo(data, "--once"))
 
     assert played.returncode == 2
     assert "is not the demo's" in played.stderr
@@ -87,12 +87,16 @@ def test_a_folder_of_somebody_else_is_left_alone(data: Path) -> None:
 def test_a_folder_in_use_is_refused(data: Path) -> None:
     held = stage.prepare(data)
     try:
-        played = subprocess.run(demo(data, "--once"), cwd=ROOT, capture_output=True, text=True)
+        played = play(demo(data, "--once"))
     finally:
         os.close(held)
 
     assert played.returncode == 2
     assert f"another demo (process {os.getpid()})" in played.stderr
+
+
+def play(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def demo(data: Path, *options: str, port: int = 0) -> list[str]:
