@@ -1,5 +1,7 @@
 """Jobs and workers for tests, made with as few words as a test needs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -69,12 +71,17 @@ def ids(jobs: list[Any]) -> list[str]:
 def claimable(store: Store, **options: Any) -> list[str]:
     """The ids that a claim would take, in its order; nothing is changed."""
     taken: list[str] = []
-    try:
-        with store.transaction():
-            taken += ids(store.claim("w1", 1000, **options))
-            raise _UndoneError
-    except _UndoneError:
-        return taken
+    with undone(store):
+        taken += ids(store.claim("w1", 1000, **options))
+    return taken
+
+
+@contextmanager
+def undone(store: Store) -> Iterator[None]:
+    """A transaction that fails at its end."""
+    with suppress(_UndoneError), store.transaction():
+        yield
+        raise _UndoneError
 
 
 class _UndoneError(Exception):

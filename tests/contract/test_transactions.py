@@ -4,11 +4,7 @@ import pytest
 
 from outlast.errors import NotConfirmed, StoreError
 from outlast.job import Ended, State, Succeeded
-from tests.contract.making import claimable, end, ids, new_job, put, take
-
-
-class OopsError(Exception):
-    pass
+from tests.contract.making import claimable, end, ids, new_job, put, take, undone
 
 
 def test_what_is_committed_is_seen_by_others(store, twin):
@@ -26,10 +22,9 @@ def test_what_is_not_committed_is_not_seen_by_others(store, twin):
 
 def test_a_transaction_that_fails_leaves_nothing(store):
     job_id = put(store)
-    with pytest.raises(OopsError), store.transaction():
+    with undone(store):
         end(store, take(store))
         put(store)
-        raise OopsError
 
     assert ids(store.find()) == [job_id]
     assert claimable(store) == [job_id]
@@ -45,38 +40,44 @@ def test_calls_in_a_transaction_see_each_other(store):
 
 
 def test_a_transaction_within_another_is_part_of_it(store, twin):
-    with pytest.raises(OopsError), store.transaction():
+    with undone(store):
         with store.transaction(flush=True):
             put(store)
         assert twin.find() == []
-        raise OopsError
 
     assert store.find() == []
 
 
 def test_a_transaction_whose_part_failed_is_not_committed(store):
     """Half of what failed may have been written: swallowing its error must not commit that half."""
-    with pytest.raises(NotConfirmed), store.transaction():
-        put(store)
-        with pytest.raises(StoreError):
-            store.insert([new_job(store), new_job(store, luggage=None)])
 
+    def swallow():
+        with store.transaction():
+            put(store)
+            with pytest.raises(StoreError):
+                store.insert([new_job(store), new_job(store, luggage=None)])
+
+    with pytest.raises(NotConfirmed):
+        swallow()
     assert store.find() == []
 
 
 def test_a_transaction_whose_part_failed_takes_no_more(store):
-    with pytest.raises(NotConfirmed), store.transaction():
-        with pytest.raises(OopsError), store.transaction():
-            raise OopsError
-        with pytest.raises(NotConfirmed):
-            put(store)
+    def go_on():
+        with store.transaction():
+            with undone(store):
+                put(store)
+            with pytest.raises(NotConfirmed):
+                put(store)
 
+    with pytest.raises(NotConfirmed):
+        go_on()
     assert store.find() == []
 
 
 def test_a_store_is_usable_after_a_failed_transaction(store):
-    with pytest.raises(OopsError), store.transaction():
-        raise OopsError
+    with undone(store):
+        put(store)
 
     job_id = put(store)
     assert ids(store.find()) == [job_id]
@@ -84,9 +85,8 @@ def test_a_store_is_usable_after_a_failed_transaction(store):
 
 def test_a_claim_that_was_rolled_back_can_be_made_again(store):
     put(store)
-    with pytest.raises(OopsError), store.transaction():
+    with undone(store):
         take(store)
-        raise OopsError
 
     job = take(store)
     assert job.attempt == 1
@@ -96,9 +96,8 @@ def test_a_claim_that_was_rolled_back_can_be_made_again(store):
 def test_an_end_that_was_rolled_back_can_be_told_again(store):
     job_id = put(store)
     job = take(store)
-    with pytest.raises(OopsError), store.transaction():
+    with undone(store):
         end(store, job, Succeeded("1"))
-        raise OopsError
     assert store.get(job_id).state is State.RUNNING
 
     assert store.settle([Ended(job.id, job.attempt, Succeeded("2"))])[0].ending.result == "2"

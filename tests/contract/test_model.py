@@ -1,0 +1,282 @@
+"""Random events against a small model of what a store must keep, whatever happens in whatever order.
+
+P3: no job is lost, and none ends twice. P4: an attempt number only rises, and a stale attempt ends nothing. P7: of the
+jobs of one request none is started before those before it have had their first attempt, or have ended without one.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from outlast.clock import ManualClock
+from outlast.job import (
+    Claimed,
+    Crashed,
+    Ended,
+    Erred,
+    Lost,
+    Released,
+    Snoozed,
+    State,
+    Stopped,
+    Succeeded,
+    TimedOut,
+)
+from outlast.store import JobFilter, open_store
+from tests.contract.conftest import STORES
+from tests.contract.making import new_chain, new_job, worker_record
+
+SECOND = 1_000_000
+WORKERS = ("w1", "w2")
+LETS_GO = (Succeeded, Erred, TimedOut, Crashed, Lost, Snoozed)
+
+outcomes = st.sampled_from(
+    [
+        Succeeded(),
+        Succeeded("1"),
+        Erred("no", "tb"),
+        Erred("no", "tb", delay=0),
+        Erred("no", "tb", again=False),
+        TimedOut(SECOND),
+        Crashed("signal 11", alone=False),
+        Crashed("signal 11", alone=True),
+        Released(),
+        Released(begun=False),
+        Snoozed(SECOND),
+        Stopped(),
+    ]
+)
+
+
+@dataclass
+class Known:
+    """What the model remembers of a job."""
+
+    before: str | None = None
+    attempt: int = 0
+    state: State = State.QUEUED
+    had_first_attempt: bool = False
+    endings: int = 0
+    running_under: str | None = None
+    held_by: str | None = None
+    stale: list[Claimed] = field(default_factory=list)
+
+
+class Machine(RuleBasedStateMachine):
+    jobs = Bundle("jobs")
+    place = STORES[0]
+
+    def __init__(self):
+        super().__init__()
+        self.folder = TemporaryDirectory()
+        self.clock = ManualClock()
+        url = type(self).place(Path(self.folder.name))
+        self.stores = [open_store(url, clock=self.clock) for _ in WORKERS]
+        self.known: dict[str, Known] = {}
+        self.pruned: dict[str, Known] = {}
+        self.running: dict[str, Claimed] = {}
+        for worker in WORKERS:
+            self.stores[0].enter(worker_record(worker, self.clock))
+
+    def teardown(self):
+        for store in self.stores:
+            store.close()
+        self.folder.cleanup()
+
+    # ---- what happens
+
+    @rule(
+        target=jobs,
+        length=st.integers(1, 4),
+        held=st.booleans(),
+        expires=st.booleans(),
+        fields=st.fixed_dictionaries(
+            {
+                "at_most_once": st.integers(0, 1),
+                "priority": st.integers(0, 1),
+                "queue": st.sampled_from(["a", "b"]),
+                "max_attempts": st.integers(1, 3),
+            }
+        ),
+    )
+    def a_request_adds_jobs(self, length, held, expires, fields):
+        chain = new_chain(
+            self.stores[0],
+            length,
+            held_by="server" if held else None,
+            expires_at=self.clock.now() + 5 * SECOND if expires else None,
+            **fields,
+        )
+        self.stores[0].insert(chain)
+        before = None
+        for job in chain:
+            self.known[job.id] = Known(before, held_by=job.held_by)
+            before = job.id
+        return multiple(*(job.id for job in chain))
+
+    @rule(target=jobs, seconds=st.integers(1, 9))
+    def a_delayed_job_is_added(self, seconds):
+        job = new_job(self.stores[1], delay=timedelta(seconds=seconds))
+        self.stores[1].insert([job])
+        self.known[job.id] = Known()
+        return job.id
+
+    @rule(number=st.integers(0, 1), limit=st.integers(1, 3), alone=st.booleans())
+    def a_worker_claims(self, number, limit, alone):
+        for job in self.stores[number].claim(WORKERS[number], limit, alone=alone):
+            known = self.known[job.id]
+            assert known.state is State.QUEUED
+            assert known.held_by is None
+            assert job.attempt == known.attempt + 1
+            if known.attempt == 0:
+                self.check_order(job.id)
+            known.attempt, known.state, known.running_under = job.attempt, State.RUNNING, WORKERS[number]
+            self.running[job.id] = job
+
+    def check_order(self, job_id):
+        """All before it in its request have had their first attempt, or have ended without one."""
+        before = self.known[job_id].before
+        while before is not None:
+            known = self.known.get(before) or self.pruned[before]
+            assert known.had_first_attempt or known.state.ended or known.attempt > 1
+            before = known.before
+
+    @rule(job_id=jobs, outcome=outcomes, number=st.integers(0, 1))
+    def an_attempt_ends(self, job_id, outcome, number):
+        job = self.running.pop(job_id, None)
+        if job is None:
+            return
+        [settled] = self.stores[number].settle([Ended(job_id, job.attempt, outcome)])
+        assert settled.ending is not None
+        self.ended(job, outcome, settled.ending.state)
+
+    def ended(self, job, outcome, state):
+        known = self.known[job.id]
+        known.state, known.running_under = state, None
+        known.endings += state.ended
+        known.had_first_attempt |= state.ended or isinstance(outcome, LETS_GO)
+        known.stale.append(job)
+
+    @rule(job_id=jobs, outcome=outcomes, number=st.integers(0, 1))
+    def a_stale_attempt_tries_to_end_it(self, job_id, outcome, number):
+        for job in self.known.get(job_id, Known()).stale:
+            [settled] = self.stores[number].settle([Ended(job_id, job.attempt, outcome)])
+            assert settled.ending is None
+
+    @rule(number=st.integers(0, 1))
+    def a_worker_dies(self, number):
+        dead, store = WORKERS[number], self.stores[1 - number]
+        mine = {job_id for job_id, known in self.known.items() if known.running_under == dead}
+        settled = store.rescue(dead)
+        assert {one.id for one in settled} == mine
+        for one in settled:
+            self.ended(self.running.pop(one.id), Lost(), one.ending.state)
+        store.enter(worker_record(dead, self.clock))
+
+    @rule(job_id=jobs)
+    def somebody_cancels(self, job_id):
+        known = self.known.get(job_id) or Known(state=State.SUCCEEDED)
+        touched = self.stores[0].cancel(JobFilter(ids=(job_id,)))
+        assert len(touched) == (known.state in (State.QUEUED, State.RUNNING))
+        if known.state is State.QUEUED:
+            known.state, known.held_by = State.CANCELLED, None
+            known.endings += 1
+
+    @rule(job_id=jobs)
+    def somebody_retries(self, job_id):
+        known = self.known.get(job_id) or Known(state=State.SUCCEEDED)
+        queued = self.stores[1].retry(JobFilter(ids=(job_id,)))
+        assert queued == ([job_id] if known.state in (State.FAILED, State.CANCELLED) else [])
+        if queued:
+            known.state = State.QUEUED
+
+    @rule()
+    def a_server_lets_go(self):
+        held = [known for known in self.known.values() if known.held_by]
+        assert self.stores[0].unhold("server") == len(held)
+        for known in held:
+            known.held_by = None
+
+    @rule(seconds=st.integers(-3, 9))
+    def time_passes(self, seconds):
+        self.clock.advance(timedelta(seconds=seconds))
+
+    @rule()
+    def the_late_expire(self):
+        for one in self.stores[1].expire():
+            known = self.known[one.id]
+            assert known.state is State.QUEUED
+            known.state, known.held_by = State.FAILED, None
+            known.endings += 1
+
+    @rule()
+    def the_old_are_pruned(self):
+        count = self.stores[0].prune(timedelta(seconds=4))
+        left = {record.id for record in self.stores[0].find(limit=len(self.known) + 1)}
+        gone = self.known.keys() - left
+        assert len(gone) == count
+        for job_id in gone:
+            self.pruned[job_id] = self.known.pop(job_id)
+            assert self.pruned[job_id].state.ended
+
+    # ---- what holds at any time
+
+    @invariant()
+    def no_job_is_lost_and_each_is_where_the_model_says(self):
+        told = {record.id: record for record in self.stores[0].find(limit=len(self.known) + 1)}
+        assert told.keys() == self.known.keys()
+        for job_id, known in self.known.items():
+            record = told[job_id]
+            assert (record.state, record.attempt) == (known.state, known.attempt)
+            assert record.worker == known.running_under
+
+    @invariant()
+    def the_counts_are_those_of_the_jobs(self):
+        records = self.stores[1].find(limit=len(self.known) + 1)
+        counts = self.stores[1].counts()
+        assert sum(counts.values()) == len(records)
+        for view in ("held", "waiting", "scheduled", "retrying", "succeeded", "failed", "cancelled"):
+            assert counts[view] == sum(record.view == view for record in records)
+
+    @rule()
+    def everything_runs_out(self):
+        """Nothing is stuck: with time and a worker, every job that still can ends."""
+        store = self.stores[0]
+        store.unhold("server")
+        for known in self.known.values():
+            known.held_by = None
+        for job_id in list(self.running):
+            self.an_attempt_ends(job_id, Succeeded(), 0)
+        for _ in range(len(self.known) + 1):
+            self.clock.advance(timedelta(hours=2))
+            self.the_late_expire()
+            self.a_worker_claims(0, 100, False)
+            self.a_worker_claims(0, 100, True)
+            for job_id in list(self.running):
+                self.an_attempt_ends(job_id, Succeeded(), 0)
+        assert all(known.state.ended for known in self.known.values())
+
+
+@pytest.mark.parametrize("place", STORES, ids=lambda place: place.__name__)
+def test_a_store_keeps_its_promises_whatever_happens(place):
+    machine = type("Machine", (Machine,), {"place": staticmethod(place)})
+
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
