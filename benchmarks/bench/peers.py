@@ -236,8 +236,8 @@ def _table(rounds: dict[Peer, Rounds]) -> Table:
     packages = ", ".join(dict.fromkeys(package for peer in rounds for package in peer.packages))
     table.notes.append(f"{packages}. {_brokers()}")
     table.notes.append(
-        "Redis and RabbitMQ as their packages configure them: Redis flushes nothing before it answers, so a row here "
-        "promises less than Outlast's."
+        "None of these waits for a disk before it answers, as Outlast does: Redis writes later, if at all, and nobody "
+        "waits for RabbitMQ's confirmation by default."
     )
     return table
 
