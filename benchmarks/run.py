@@ -12,7 +12,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -42,19 +43,31 @@ def main() -> int:
     words = _words()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     console = Console()
-    _STORES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=_STORES) as folder:
-        setting = Setting(Path(folder), words.quick, console)
+    if not console.is_terminal:
+        console.width = 150
+    with _folder() as folder:
+        setting = Setting(folder, words.quick, console)
         heading = _heading(setting)
         tables, broken = _measure(setting, _wanted(words))
-    console.print()
     for table in tables:
-        console.print(table.to_rich())
         console.print()
+        console.print(table.to_rich())
     if not broken and not words.quick and not words.only:
         RESULTS.write_text("\n".join([heading, *(table.to_markdown() for table in tables)]))
-        console.print(f"Written to {RESULTS}")
+        console.print(f"\nWritten to {RESULTS}")
     return 1 if broken else 0
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder for stores and logs, gone at the end."""
+    _STORES.mkdir(exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=_STORES) as folder:
+            yield Path(folder)
+    finally:
+        with suppress(OSError):  # another run's stores are there
+            _STORES.rmdir()
 
 
 def _wanted(words: argparse.Namespace) -> dict[str, Callable[[Setting], list[Table]]]:

@@ -28,10 +28,12 @@ def url_in(folder: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What was left to do when a load ended, and what became of it."""
+    """What was left to do at some time, and what became of it."""
 
     backlog: int
+    """Jobs that ended later than that."""
     seconds: float
+    """How much later the last one ended."""
     succeeded: int
 
 
@@ -45,23 +47,28 @@ class Jobs:
         counts = self._counts()
         return sum(counts.values()) - counts["succeeded"] - counts["failed"] - counts["cancelled"]
 
-    def drained(self, *, seconds: float = 60.0) -> Drained:
-        """Wait until every job has ended. Raises Broken when some have not in time."""
-        began = time.monotonic()
-        backlog = left = self.unfinished()
-        while left and time.monotonic() - began < seconds:
+    def drained(self, *, since: float = 0.0, seconds: float = 60.0) -> Drained:
+        """Wait until every job has ended, and say what of it came after a time. Raises Broken when some do not end."""
+        deadline = time.monotonic() + seconds
+        while left := self.unfinished():
+            if time.monotonic() > deadline:
+                raise Broken(f"{left} jobs had not ended {seconds:g} s after the load: {self._counts()}")
             time.sleep(0.05)
-            left = self.unfinished()
-        if left:
-            raise Broken(f"{left} jobs had not ended {seconds:g} s after the load: {self._counts()}")
-        return Drained(backlog, time.monotonic() - began, self._counts()["succeeded"])
+        backlog, last = self._ask(
+            "SELECT count(*), max(finished_at) FROM jobs WHERE finished_at > ?", since * 1e6
+        )
+        return Drained(backlog, last / 1e6 - since if backlog else 0.0, self._counts()["succeeded"])
 
     def span(self) -> tuple[float, float]:
         """When the first job started and the last one ended, in seconds since 1970."""
-        path = self._url.removeprefix("sqlite:///")
-        with closing(sqlite3.connect(path)) as connection:
-            first, last = connection.execute("SELECT min(started_at), max(finished_at) FROM jobs").fetchone()
+        first, last = self._ask("SELECT min(started_at), max(finished_at) FROM jobs")
         return first / 1e6, last / 1e6
+
+    def _ask(self, sql: str, *parameters: float) -> tuple[int, int]:
+        """Two numbers, from the store's own times."""
+        with closing(sqlite3.connect(self._url.removeprefix("sqlite:///"))) as connection:
+            first, second = connection.execute(sql, parameters).fetchone()
+        return first, second
 
     def _counts(self) -> dict[str, int]:
         with closing(open_store(self._url, create=False)) as store:

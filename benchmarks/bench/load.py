@@ -43,6 +43,8 @@ class Load:
     """Answers in all, with those of the warm-up."""
     accepted: int
     """Those of them with a 2xx."""
+    ended: float
+    """When the last answer had come, in seconds since 1970."""
     own_share: float
     """The share of a core that the generator itself used."""
 
@@ -175,6 +177,7 @@ def measure(words: argparse.Namespace) -> Load:
     generator = Generator(words.port, words.path, words.connections, words.interval)
     used, began = _processor_time(), _clock()
     seconds = generator.run(words.warmup, words.seconds)
+    ended = time.time()
     share = (_processor_time() - used) / (_clock() - began)
     latencies, statuses = generator.latencies, generator.statuses
     return Load(
@@ -183,6 +186,7 @@ def measure(words: argparse.Namespace) -> Load:
         p99=quantile(latencies, 0.99),
         answers=statuses.total(),
         accepted=sum(count for status, count in statuses.items() if 200 <= status < 300),
+        ended=ended,
         own_share=share,
     )
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -98,7 +97,9 @@ def measure(setting: Setting) -> list[Table]:
     rounds = {peer: Rounds(broke=_missing(peer)) for peer in PEERS}
     ready = [peer for peer, each in rounds.items() if not each.broke]
     for peer in ready:
-        _prepare(setting, peer)
+        _set_up(setting, peer)
+        _clean(peer)  # what an earlier run, killed, may have left
+    _check_database(ready)
     for number in range(setting.pick(3, 1)):
         for peer in ready if number % 2 == 0 else reversed(ready):
             if not rounds[peer].broke:
@@ -118,18 +119,23 @@ def _missing(peer: Peer) -> str:
     return f"skipped: nothing answers on 127.0.0.1:{_PORTS[peer.broker]}; start {_STARTS[peer.broker]}"
 
 
-def _prepare(setting: Setting, peer: Peer) -> None:
-    """Its environment, and nothing of an earlier run in its broker. Raises Broken when the database is another's."""
+def _set_up(setting: Setting, peer: Peer) -> None:
+    """Its environment, made anew when its packages have changed."""
     stamp = _ENVIRONMENTS / peer.name / "packages"
     packages = [*peer.packages, *(f"{name}=={version(name)}" for name in _SERVER)]
-    if not stamp.exists() or stamp.read_text().split() != packages:
-        setting.say(f"setting up an environment with {', '.join(packages)}")
-        run([sys.executable, "-m", "venv", "--clear", str(stamp.parent)])
-        install = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input"]
-        run([str(peer.binaries / "python"), *install, *packages], seconds=600)
-        stamp.write_text("\n".join(packages))
-    _clean(peer)
-    left = _peers(peer, "left").split() if peer.broker == "redis" else []
+    if stamp.exists() and stamp.read_text().split() == packages:
+        return
+    setting.say(f"setting up an environment with {', '.join(packages)}")
+    run([sys.executable, "-m", "venv", "--clear", str(stamp.parent)])
+    install = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input"]
+    run([str(peer.binaries / "python"), *install, *packages], seconds=600)
+    stamp.write_text("\n".join(packages))
+
+
+def _check_database(peers: list[Peer]) -> None:
+    """Raises Broken when the Redis database that is ours holds something of somebody else's."""
+    on_redis = next((peer for peer in peers if peer.broker == "redis"), None)
+    left = _peers(on_redis, "left").split() if on_redis else []
     if left:
         raise Broken(
             f"Redis database 13, which the benchmark uses, is not empty ({left[0]}, …); empty it first"
@@ -144,11 +150,9 @@ def _peers(peer: Peer, *words: str) -> str:
     return run([str(peer.binaries / "python"), "-m", "peers", *words], peer.environment, seconds=_PATIENCE)
 
 
-@contextmanager
-def _working(peer: Peer, folder: Path, environment: dict[str, str]) -> Iterator[Started]:
+def _working(peer: Peer, folder: Path, environment: dict[str, str]) -> AbstractContextManager[Started]:
     command, *words = peer.worker.split()
-    with started([str(peer.binaries / command), *words], folder / "worker.log", environment) as worker:
-        yield worker
+    return started([str(peer.binaries / command), *words], folder / "worker.log", environment)
 
 
 # ---- measuring
@@ -232,8 +236,8 @@ def _table(rounds: dict[Peer, Rounds]) -> Table:
     packages = ", ".join(dict.fromkeys(package for peer in rounds for package in peer.packages))
     table.notes.append(f"{packages}. {_brokers()}")
     table.notes.append(
-        "Redis and RabbitMQ as their packages configure them: Redis flushes nothing before it answers, so a row here "
-        "promises less than Outlast's."
+        "None of these waits for a disk before it answers, as Outlast does: Redis writes later, if at all, and nobody "
+        "waits for RabbitMQ's confirmation by default."
     )
     return table
 

@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 from bench import durable, load
-from bench.processes import Process
+from bench.processes import HERE, Process
 from bench.report import Table
 from bench.servers import serving
 from bench.setting import Setting
 
-APP = "bench.apps.shop:app"
+APP = "examples.demo.app:app"
 _PROC = Path("/proc")
 
 
@@ -21,8 +21,9 @@ def measure(setting: Setting) -> list[Table]:
         return []
     folder = setting.fresh("footprint")
     url, flush = durable.url_in(folder), setting.flush_ms()
-    with serving(APP, folder, {"OUTLAST_STORE": url}) as server:
-        for path in ("/orders", "/reports"):
+    environment = {"OUTLAST_STORE": url, "DEMO_DATA": str(folder), "PYTHONPATH": str(HERE.parent)}
+    with serving(APP, folder, environment) as server:
+        for path in ("/send-notification/someone@example.com", "/reports"):
             load.put(server.port, path, connections=8, warmup=0.0, seconds=0.5)
         durable.Jobs(url).drained()
         time.sleep(2.0)
@@ -64,7 +65,7 @@ def _processor_time(processes: list[Process]) -> float:
 def _table(
     memory: list[tuple[Process, float]], own: float, used: tuple[float, float], seconds: int, flush: float
 ) -> Table:
-    table = Table("(d) Footprint, on an app as large as the demo's", ["what", "figure", "goal", "fsync, ms"])
+    table = Table("(d) Footprint, on the demo's app", ["what", "figure", "goal", "fsync, ms"])
     fsync = f"{flush:.2f}"
     total = sum(mebibytes for _, mebibytes in memory)
     names = ["supervisor", *(f"child {number}" for number in range(1, len(memory)))]
@@ -73,5 +74,5 @@ def _table(
     table.add("server, memory (PSS)", f"{own:.1f} MiB", "", fsync)
     table.add("worker's tree, idle", f"{used[1]:.2f} % of a core", "under 1 %", fsync)
     table.add("server, idle", f"{used[0]:.2f} % of a core", "", fsync)
-    table.notes.append(f"Memory in MiB: {parts}. Idle for {seconds} s after jobs of both kinds had run.")
+    table.notes.append(f"Memory in MiB: {parts}. Idle for {seconds} s after some hundred jobs had run.")
     return table
