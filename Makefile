@@ -44,7 +44,7 @@ lint: .venv/ready ## Style: ruff's rules and its format
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 
-types: .venv/ready ## Types: mypy, strict, on src
+types: .venv/ready ## Types: mypy, strict, on src and examples
 	@echo "== types"
 	@$(BIN)/mypy --no-error-summary
 

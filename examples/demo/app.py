@@ -101,7 +101,7 @@ def make_thumbnails(image_id: UUID) -> None:
         with Image.open(folder / "original") as original:
             picture = ImageOps.exif_transpose(original).convert("RGB")
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise Fail(f"no image that could be shrunk: {error}") from error  # to try again would not help
+        raise Fail("what was uploaded is no image that can be read") from error  # again would not help
     for size in SIZES:
         thumbnail = folder / f"{size}.webp"
         if not thumbnail.exists():

@@ -159,7 +159,7 @@ async def _start(demo: Demo, orders: Orders, show: Callable[[], None]) -> None:
     def is_back() -> bool:
         return any(order in orders.receipts() - receipts for _, order in orders.starts()[starts:])
 
-    await until(is_back, show, seconds=20, what="the first receipt after the start", every=0.01)
+    await until(is_back, show, seconds=40, what="the first receipt after the start", every=0.01)
     back = time.monotonic() - began
     demo.screen.say(
         f"  started again: answers after {up:.1f} s, first receipt after {back:.1f} s", style="bold green"

@@ -46,7 +46,15 @@ class Server:
         await self._answers()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "uvicorn", "examples.demo.app:app", "--host", HOST]
+        command = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "examples.demo.app:app",
+            "--host",
+            HOST,
+            "--no-access-log",
+        ]
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [*command, "--port", str(self._port)],
