@@ -11,4 +11,4 @@ def test_one_child(house):
     jobs = house.add_all([house.row("app:die") for _ in range(2)] + [house.row("app:work", {"value": i}) for i in range(50)])
     print([house.ended(j).state for j in jobs])
     print(house.job(jobs[0]))
-    print(house.logs())
+    assert house.job(jobs[0]).reason == "poison"

@@ -296,8 +296,8 @@ class Supervisor:
             if ends:
                 settled = store.settle([end for _, end in ends])
             if looking or ((inserts or ends) and self._can_claim()):
+                alone = self._claim_alone()  # first: it may take a child's slots away from the others
                 claimed = self._claim()
-                alone = self._claim_alone()
         for (running, _), end in zip(ends, settled, strict=True):
             events.attempt_ended(running, end)
         if any(job.at_most_once for job in claimed) or (alone is not None and alone.at_most_once):
