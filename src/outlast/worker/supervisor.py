@@ -163,7 +163,8 @@ class Supervisor:
         return max(0.0, min(timers) - now)
 
     def _on_server(self, _: int) -> None:
-        assert self._listener is not None
+        if self._listener is None:  # closed by a signal that came in the same round
+            return
         try:
             sock, _address = self._listener.accept()
         except OSError:
@@ -447,8 +448,8 @@ class Supervisor:
         """Stop claiming, give up the seat to whoever is next, and let running jobs finish within the grace."""
         if self._leave_by is None:
             events.worker_leaving(self.id, len(self._running), self._settings.grace)
-            self._commit()
             self._leave_by = steady() + self._settings.grace.total_seconds()
+            self._commit()  # rows that were taken, before their servers lose us
             self._give_up_seat()
             self._nursery.is_closing = True
         if at_once:
