@@ -13,7 +13,6 @@ So the store is written by one process that never fights itself for the lock, an
 from __future__ import annotations
 
 import heapq
-import logging
 import os
 import selectors
 import signal
@@ -24,9 +23,9 @@ from typing import Any
 from outlast import locks
 from outlast.clock import SystemClock, steady, to_instant
 from outlast.errors import StoreError
-from outlast.job import Claimed, Crashed, Ended, NewJob, Outcome, Released, new_id
+from outlast.job import Claimed, Crashed, Ended, NewJob, Outcome, Released, State, new_id
 from outlast.premises import Premises
-from outlast.store import Store, WorkerRecord, open_store
+from outlast.store import JobFilter, Settled, Store, WorkerRecord, open_store
 from outlast.worker import chores, events
 from outlast.worker.children import CANCEL, SHUTDOWN, TIMEOUT, Child, Running
 from outlast.worker.nursery import Nursery
@@ -37,7 +36,12 @@ from outlast.worker.settings import SEAT_TAKEN, Settings
 _CHORES = 1.0
 _STOP_PATIENCE = 0.5
 """Seconds for cancelled tasks to clean up when a shutdown's grace is over."""
-_log = logging.getLogger("outlast.worker")
+_RUNNING = JobFilter(state=State.RUNNING)
+_ALL = 1_000_000
+_NEVER_BEGUN = Released("claimed in a commit that was not confirmed", begun=False)
+
+Insert = tuple[Peer, int, list[NewJob]]
+"""Rows from a server, under the number that the answer must bear."""
 
 
 class Supervisor:
@@ -51,7 +55,7 @@ class Supervisor:
         self.id = new_id()
         self._selector = selectors.DefaultSelector()
         self._running: dict[str, Running] = {}
-        self._inserts: list[tuple[Peer, int, list[NewJob]]] = []
+        self._inserts: list[Insert] = []
         self._ends: list[tuple[Running, Ended]] = []
         self._unknown: set[str] = set()
         self._deadlines: list[tuple[float, str, int]] = []
@@ -59,6 +63,8 @@ class Supervisor:
         """Whether something may be claimable that was not at the last claim."""
         self._suspicion = False
         """Whether there may be jobs that must run alone."""
+        self._may_have_strays = False
+        """Whether the store may say that we run what no child has."""
         self._next_chores = 0.0
         self._next_due: float | None = None
         self._lease_until = 0.0
@@ -276,20 +282,24 @@ class Supervisor:
         inserts, ends = self._inserts, self._ends
         self._inserts = []
         try:
-            claimed, alone = self._transact(inserts, ends, looking)
+            settled, claimed, alone = self._transact(inserts, ends, looking)
         except StoreError as error:
             self._store_failed(inserts, error)
             return
         self._ends = []
         for peer, number, _ in inserts:
             peer.send("kept", number)
-        self._hand_out(claimed)
+        for (running, _), end in zip(ends, settled, strict=True):
+            events.attempt_ended(running, end)
+        if claimed:
+            self._nursery.hand_out(claimed, self._started)
         if alone is not None:
             self._nursery.run_alone(alone, self._started)
 
     def _transact(
-        self, inserts: list[tuple[Peer, int, list[NewJob]]], ends: list[tuple[Running, Ended]], looking: bool
-    ) -> tuple[list[Claimed], Claimed | None]:
+        self, inserts: list[Insert], ends: list[tuple[Running, Ended]], looking: bool
+    ) -> tuple[list[Settled], list[Claimed], Claimed | None]:
+        """Whatever the store may refuse is done in here: once it has committed, nothing stands before the hand-out."""
         store, settled, claimed, alone = self._store, [], [], None
         with store.transaction(flush=bool(inserts)):
             for _, _, rows in inserts:
@@ -299,13 +309,11 @@ class Supervisor:
             if looking or ((inserts or ends) and self._can_claim()):
                 alone = self._claim_alone()  # first: it may take a child's slots away from the others
                 claimed = self._claim()
-        for (running, _), end in zip(ends, settled, strict=True):
-            events.attempt_ended(running, end)
-        if any(job.at_most_once for job in claimed) or (alone is not None and alone.at_most_once):
-            store.flush()  # once begun, such a job must never be seen as queued again
-        if not self._look:
-            self._set_next_due()
-        return claimed, alone
+            if any(job.at_most_once for job in claimed) or (alone is not None and alone.at_most_once):
+                store.flush()  # once begun, such a job must never be seen as queued again
+            if not self._look:
+                self._set_next_due()
+        return settled, claimed, alone
 
     def _claim(self) -> list[Claimed]:
         """For every free slot; there may be more where all were filled."""
@@ -330,10 +338,6 @@ class Supervisor:
             return None
         return found[0]
 
-    def _hand_out(self, claimed: list[Claimed]) -> None:
-        if claimed:
-            self._nursery.hand_out(claimed, self._started)
-
     def _started(self, job: Claimed, child: Child) -> None:
         now = steady()
         running = child.running[job.id] = self._running[job.id] = Running(job, child, now)
@@ -345,12 +349,22 @@ class Supervisor:
         due = self._store.next_due()
         self._next_due = None if due is None else steady() + max(0.0, (due - self._clock.now()) / 1e6)
 
-    def _store_failed(self, inserts: list[tuple[Peer, int, list[NewJob]]], error: StoreError) -> None:
+    def _store_failed(self, inserts: list[Insert], error: StoreError) -> None:
         """Ends are kept and written later; rows are refused, and their servers say 503."""
         events.store_failed(error)
         for peer, number, _ in inserts:
             peer.send("refused", number, str(error))
+        self._may_have_strays = True
         self._pause_until = steady() + 0.5
+
+    def _release_strays(self) -> None:
+        """A commit that failed may have been written all the same: what it claimed was then never handed out."""
+        handed = {(running.job.id, running.job.attempt) for running in self._running.values()}
+        handed |= {(end.id, end.attempt) for _, end in self._ends}
+        ours = (job for job in self._store.find(_RUNNING, limit=_ALL) if job.worker == self.id)
+        strays = [job for job in ours if (job.id, job.attempt) not in handed]
+        self._store.settle([Ended(job.id, job.attempt, _NEVER_BEGUN) for job in strays])
+        self._may_have_strays = False
 
     # ---- 4. tend ---------------------------------------------------------------------------------------------------
 
@@ -430,6 +444,8 @@ class Supervisor:
         if self._listener is None and not self._settings.hosted and self._leave_by is None:
             self._take_seat()
         try:
+            if self._may_have_strays:
+                self._release_strays()
             for job_id, attempt in self._store.cancels(self.id):
                 running = self._running.get(job_id)
                 if running is not None and running.job.attempt == attempt:
