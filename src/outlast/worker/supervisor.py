@@ -22,14 +22,14 @@ from typing import Any
 
 from outlast import locks
 from outlast.clock import SystemClock, steady, to_instant
-from outlast.errors import StoreError
+from outlast.errors import NotConfirmed, StoreError, StoreUnusable
 from outlast.job import Claimed, Crashed, Ended, NewJob, Outcome, Released, State, new_id
 from outlast.premises import Premises
 from outlast.store import JobFilter, Settled, Store, WorkerRecord, open_store
 from outlast.worker import chores, events
 from outlast.worker.children import CANCEL, SHUTDOWN, TIMEOUT, Child, Running
 from outlast.worker.nursery import Nursery
-from outlast.worker.outcomes import from_message
+from outlast.worker.outcomes import from_message, unwritable
 from outlast.worker.peer import Peer
 from outlast.worker.settings import SEAT_TAKEN, Settings
 
@@ -180,10 +180,15 @@ class Supervisor:
     def _on_server_message(self, peer: Peer, message: list[Any]) -> None:
         verb, *rest = message
         if verb == "insert":
-            number, rows = rest
-            self._inserts.append((peer, number, [NewJob._make(row) for row in rows]))
+            self._on_insert(peer, *rest)
         elif verb == "ring":
             self._look = True
+
+    def _on_insert(self, peer: Peer, number: int, rows: list[list[Any]]) -> None:
+        try:
+            self._inserts.append((peer, number, [NewJob._make(row) for row in rows]))
+        except TypeError as error:  # columns that are not ours
+            peer.send("refused", number, f"the worker is of another version than the server: {error}")
 
     def _on_server_gone(self, peer: Peer) -> None:
         """A server that is gone may have left jobs held."""
@@ -283,8 +288,11 @@ class Supervisor:
         self._inserts = []
         try:
             settled, claimed, alone = self._transact(inserts, ends, looking)
-        except StoreError as error:
+        except (NotConfirmed, StoreUnusable) as error:
             self._store_failed(inserts, error)
+            return
+        except Exception as error:
+            self._one_by_one(inserts, ends, error)
             return
         self._ends = []
         for peer, number, _ in inserts:
@@ -354,6 +362,31 @@ class Supervisor:
         events.store_failed(error)
         for peer, number, _ in inserts:
             peer.send("refused", number, str(error))
+        self._may_have_strays = True
+        self._pause_until = steady() + 0.5
+
+    def _one_by_one(
+        self, inserts: list[Insert], ends: list[tuple[Running, Ended]], error: Exception
+    ) -> None:
+        """The store is well, but something in this commit cannot be written: let nobody else pay for it."""
+        if not (inserts or ends or isinstance(error, StoreError)):
+            raise error
+        events.store_failed(error)
+        self._ends = []
+        for peer, number, rows in inserts:
+            try:
+                self._store.insert(rows)
+            except Exception as refusal:
+                peer.send("refused", number, f"{type(refusal).__name__}: {refusal}")
+            else:
+                peer.send("kept", number)
+        for running, end in ends:
+            try:
+                (settled,) = self._store.settle([end])
+            except Exception as refusal:
+                self._ends.append((running, end._replace(outcome=unwritable(refusal))))
+            else:
+                events.attempt_ended(running, settled)
         self._may_have_strays = True
         self._pause_until = steady() + 0.5
 
