@@ -67,6 +67,8 @@ class Supervisor:
         """Whether the store may say that we run what no child has."""
         self._next_chores = 0.0
         self._next_due: float | None = None
+        self._is_known = False
+        """Whether the store knows this worker; one that it does not know claims nothing."""
         self._lease_until = 0.0
         self._next_renewal = 0.0
         self._pause_until = 0.0
@@ -128,6 +130,7 @@ class Supervisor:
             lease_until=now + self._settings.lease,
         )
         self._store.enter(record)
+        self._is_known = True
         self._lease_until = steady() + self._settings.lease.total_seconds()
         self._next_renewal = steady() + self._settings.lease.total_seconds() / 3
 
@@ -439,18 +442,20 @@ class Supervisor:
 
     def _renew(self, now: float) -> None:
         """Renewed before anything is rescued: after a sleep of the machine the lease is old, not lost."""
-        lease = self._settings.lease
+        self._next_renewal = now + self._settings.lease.total_seconds() / 3
+        if not self._is_known:
+            self._enter_again()
+        elif not self._has_renewed(now):
+            self._cut_off()
+
+    def _has_renewed(self, now: float) -> bool:
         try:
-            known = self._store.renew(self.id, lease)
+            known = self._store.renew(self.id, self._settings.lease)
         except StoreError as error:
             events.store_failed(error)
-            known = now < self._lease_until
-        else:
-            if known:
-                self._lease_until = now + lease.total_seconds()
-        self._next_renewal = now + lease.total_seconds() / 3
-        if not known:
-            self._cut_off()
+            return now < self._lease_until
+        self._lease_until = now + self._settings.lease.total_seconds()
+        return known
 
     def _cut_off(self) -> None:
         """The lease is over: others may run our jobs. End ours, and begin again as a new worker."""
@@ -463,12 +468,16 @@ class Supervisor:
         old, self.id = self.id, new_id()
         locks.acquire(self._premises.worker(self.id))
         self._nursery.worker = self.id
+        self._is_known = False
+        self._enter_again()
+        locks.release(self._premises.worker(old), remove=True)
+
+    def _enter_again(self) -> None:
         try:
             self._enter()
         except StoreError as error:
             events.store_failed(error)
             self._next_renewal = steady() + 1.0
-        locks.release(self._premises.worker(old), remove=True)
 
     def _do_chores(self) -> None:
         """What is done now and then, not for a message: the slow poll is one of them."""
