@@ -353,8 +353,19 @@ class Supervisor:
         now = steady()
         running = child.running[job.id] = self._running[job.id] = Running(job, child, now)
         if job.timeout is not None:
-            heapq.heappush(self._deadlines, (now + job.timeout / 1e6, job.id, job.attempt))
+            self._set_deadline(now + job.timeout / 1e6, job)
         events.attempt_started(running)
+
+    def _set_deadline(self, at: float, job: Claimed) -> None:
+        """Those of jobs that ended in time are swept out when they are the greater part."""
+        if len(self._deadlines) > 1000 + 4 * len(self._running):
+            self._deadlines = [each for each in self._deadlines if self._is_running(*each[1:])]
+            heapq.heapify(self._deadlines)
+        heapq.heappush(self._deadlines, (at, job.id, job.attempt))
+
+    def _is_running(self, job_id: str, attempt: int) -> bool:
+        running = self._running.get(job_id)
+        return running is not None and running.job.attempt == attempt
 
     def _set_next_due(self) -> None:
         due = self._store.next_due()
@@ -432,8 +443,7 @@ class Supervisor:
             return
         running.stop = why
         running.child.stop(running.job.id)
-        patience = steady() + self._settings.grace.total_seconds()
-        heapq.heappush(self._deadlines, (patience, running.job.id, running.job.attempt))
+        self._set_deadline(steady() + self._settings.grace.total_seconds(), running.job)
 
     def _give_up(self, running: Running) -> None:
         """Nothing stops this job but the end of its child, which takes no more jobs, drains, and is replaced."""
