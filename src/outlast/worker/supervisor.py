@@ -208,6 +208,7 @@ class Supervisor:
             self._on_unknown(child, *rest)
         else:
             self._nursery.on_message(child, verb, *rest)
+            self._unknown.clear()  # a new child may have newer code
             self._look = True
 
     def _on_ended(self, child: Child, ends: list[list[Any]]) -> None:
