@@ -61,6 +61,8 @@ class Supervisor:
         self._deadlines: list[tuple[float, str, int]] = []
         self._look = True
         """Whether something may be claimable that was not at the last claim."""
+        self._was_rung = False
+        """Whether somebody rang since cancels were last looked for."""
         self._suspicion = False
         """Whether there may be jobs that must run alone."""
         self._may_have_strays = False
@@ -185,7 +187,8 @@ class Supervisor:
         if verb == "insert":
             self._on_insert(peer, *rest)
         elif verb == "ring":
-            self._look = True
+            self._look = self._was_rung = True
+            self._servers.discard(peer)  # it only rings, and goes
 
     def _on_insert(self, peer: Peer, number: int, rows: list[list[Any]]) -> None:
         try:
@@ -195,8 +198,9 @@ class Supervisor:
 
     def _on_server_gone(self, peer: Peer) -> None:
         """A server that is gone may have left jobs held."""
-        self._servers.discard(peer)
-        self._next_chores = 0.0
+        if peer in self._servers:
+            self._servers.discard(peer)
+            self._next_chores = 0.0
 
     def _on_child(self, child: Child, message: list[Any]) -> None:
         verb, *rest = message
@@ -427,6 +431,8 @@ class Supervisor:
             self._renew(now)
         if now >= self._next_chores:
             self._do_chores()
+        elif self._was_rung:
+            self._answer_bell()
         if self._leave_by is not None and now >= self._leave_by:
             self._stop_rest(now)
         self._nursery.tend(now)
@@ -499,14 +505,24 @@ class Supervisor:
         try:
             if self._may_have_strays:
                 self._release_strays()
-            for job_id, attempt in self._store.cancels(self.id):
-                running = self._running.get(job_id)
-                if running is not None and running.job.attempt == attempt:
-                    self._stop(running, CANCEL)
+            self._stop_cancelled()
             chores.do(self._store, self._premises, self.id, self._settings.retention)
             self._suspicion |= self._store.suspects(queues=self._settings.queues, unknown=self._unknown)
         except StoreError as error:
             events.store_failed(error)
+
+    def _answer_bell(self) -> None:
+        """Somebody rang: there is something to claim, or to cancel."""
+        try:
+            self._stop_cancelled()
+        except StoreError as error:
+            events.store_failed(error)
+
+    def _stop_cancelled(self) -> None:
+        self._was_rung = False
+        for job_id, attempt in self._store.cancels(self.id):
+            if self._is_running(job_id, attempt):
+                self._stop(self._running[job_id], CANCEL)
 
     # ---- leave -----------------------------------------------------------------------------------------------------
 
