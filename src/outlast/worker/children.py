@@ -61,6 +61,8 @@ class Child:
         self.is_ready = False
         self.is_leaving = False
         """Takes no more jobs: it is being replaced, or the worker shuts down."""
+        self.is_quitting = False
+        """Was told to leave the app's lifespan and end."""
         self.is_reserved = False
         """Kept free for jobs that must run alone."""
         self.leave_by: float | None = None
@@ -99,7 +101,7 @@ class Child:
 
     def quit(self) -> None:
         """Leave the app's lifespan and end."""
-        self.is_leaving = True
+        self.is_leaving = self.is_quitting = True
         self._peer.send("quit")
 
     def kill(self) -> None:

@@ -47,6 +47,10 @@ def worker_left(worker: str) -> None:
     _log.info("worker left; worker=%s", worker)
 
 
+def left_unsettled(jobs: int) -> None:
+    _log.error("left with %d attempts unsettled, because the store failed; their jobs are rescued and run again", jobs)
+
+
 def lease_lost(worker: str, jobs: int) -> None:
     _log.error(
         "lease lost: ended %d running jobs, which start again; beginning anew; worker=%s", jobs, worker

@@ -36,6 +36,8 @@ from outlast.worker.settings import SEAT_TAKEN, Settings
 _CHORES = 1.0
 _STOP_PATIENCE = 0.5
 """Seconds for cancelled tasks to clean up when a shutdown's grace is over."""
+_LAST_WISH = 1.0
+"""Seconds after that for the last children to leave the app's lifespan: with the default grace all is over in 9.5."""
 _RUNNING = JobFilter(state=State.RUNNING)
 _ALL = 1_000_000
 _NEVER_BEGUN = Released("claimed in a commit that was not confirmed", begun=False)
@@ -75,6 +77,7 @@ class Supervisor:
         self._next_renewal = 0.0
         self._pause_until = 0.0
         self._leave_by: float | None = None
+        self._gone_by = float("inf")
         self._is_last_call = False
         self._listener: socket.socket | None = None
         self._servers: set[Peer] = set()
@@ -533,12 +536,16 @@ class Supervisor:
         """Stop claiming, give up the seat to whoever is next, and let running jobs finish within the grace."""
         if self._leave_by is None:
             events.worker_leaving(self.id, len(self._running), self._settings.grace)
-            self._leave_by = steady() + self._settings.grace.total_seconds()
+            self._leave_in(self._settings.grace.total_seconds())
             self._commit()  # rows that were taken, before their servers lose us
             self._give_up_seat()
             self._nursery.is_closing = True
         if at_once:
-            self._leave_by = steady()
+            self._leave_in(0.0)
+
+    def _leave_in(self, seconds: float) -> None:
+        self._leave_by = steady() + seconds
+        self._gone_by = self._leave_by + _STOP_PATIENCE + _LAST_WISH
 
     def _give_up_seat(self) -> None:
         if self._listener is None:
@@ -556,7 +563,7 @@ class Supervisor:
         """The grace is over: cancel what can be cancelled, and soon after kill the rest."""
         self._leave_by = now + _STOP_PATIENCE
         if self._is_last_call:
-            self._nursery.kill_all()
+            self._nursery.kill_busy()
             return
         self._is_last_call = True
         for running in self._running.values():
@@ -565,13 +572,20 @@ class Supervisor:
                 running.child.stop(running.job.id)
 
     def _has_left(self) -> bool:
-        """Nothing runs and nothing is unsettled: the children may leave the app's lifespan, and then this is over."""
-        if self._leave_by is None or self._running or self._ends:
+        """Each child leaves the app's lifespan once it has nothing to run; when all have, this is over.
+
+        What a store that fails does not take in time is left unsettled: whoever rescues it runs those jobs again.
+        """
+        if self._leave_by is None:
             return False
-        self._nursery.quit_all()
-        return not self._nursery.children
+        self._nursery.quit_idle(self._gone_by)
+        if self._running or self._nursery.children:
+            return False
+        return not self._ends or steady() >= self._gone_by
 
     def _close(self) -> None:
+        if self._ends:
+            events.left_unsettled(len(self._ends))
         self._store.leave(self.id)
         self._store.close()
         locks.release(self._premises.worker(self.id), remove=True)
