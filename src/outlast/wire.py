@@ -20,7 +20,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circ
 
 def frame(*message: Any) -> bytes:
     """One message as bytes to send."""
-    body = _encode(message).encode()
+    body = _encode(message).encode("utf-8", "surrogatepass")  # an error may quote a file name that is no Unicode
     return _LENGTH.pack(len(body)) + body
 
 

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from outlast import locks, role, wire
 from outlast.errors import TaskUnknown
@@ -48,8 +48,6 @@ def main(descriptor: int) -> None:
     except BaseException:
         channel.send("unready", traceback.format_exc())
         raise SystemExit(1) from None
-    channel.close()
-    os._exit(0)  # threads of tasks that were given up must not keep the process
 
 
 def _ignore_signals() -> None:
@@ -84,7 +82,7 @@ class Channel:
             except OSError:
                 data = b""
             if not data:
-                os._exit(0)
+                _end_with_forks()
             self._messages.extend(self._unframer.feed(data))
         return self._messages.popleft()
 
@@ -93,10 +91,17 @@ class Channel:
             try:
                 self._socket.sendall(wire.frame(*message))
             except OSError:
-                os._exit(0)
+                _end_with_forks()
 
     def close(self) -> None:
         self._socket.close()
+
+
+def _end_with_forks() -> NoReturn:
+    """The supervisor is gone. What a task forked off holds no lock, and must not live on beside its job's next attempt."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
 
 
 class Child:
@@ -105,7 +110,8 @@ class Child:
     def __init__(self, channel: Channel, slots: int) -> None:
         self._channel = channel
         self._threads = Threads(slots)
-        self._tasks: dict[str, asyncio.Task[None] | None] = {}
+        self._threaded: set[str] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # the loop's own
         self._ended: deque[list[Any]] = deque()
         self._flushing = threading.Lock()
         self._flush_is_due = False  # the loop's own: its round ends with a flush
@@ -122,14 +128,20 @@ class Child:
             await self._quit.wait()
 
     def _read(self) -> None:
-        while True:
-            verb, *rest = self._channel.receive()
-            if verb == "run":
-                self._begin([Claimed(*job) for job in rest[0]])
-            elif verb == "stop":
-                self._stop(rest[0])
-            elif verb == "quit":
-                self._loop.call_soon_threadsafe(self._quit.set)
+        try:
+            while True:
+                self._on_message(*self._channel.receive())
+        except BaseException:  # a child that is deaf must not live: its jobs would run for ever
+            traceback.print_exc()
+            os._exit(1)
+
+    def _on_message(self, verb: str, *rest: Any) -> None:
+        if verb == "run":
+            self._begin([Claimed(*job) for job in rest[0]])
+        elif verb == "stop":
+            self._stop(rest[0])
+        elif verb == "quit":
+            self._loop.call_soon_threadsafe(self._quit.set)
 
     def _begin(self, jobs: list[Claimed]) -> None:
         awaited = []
@@ -144,7 +156,7 @@ class Child:
             elif call.is_async:
                 awaited.append(call)
             else:
-                self._tasks[job.id] = None
+                self._threaded.add(job.id)
                 self._threads.submit(self._attempt_of(call))
         if awaited:
             self._loop.call_soon_threadsafe(self._start, awaited)
@@ -152,17 +164,22 @@ class Child:
 
     def _attempt_of(self, call: executor.Run) -> Callable[[], None]:
         def attempt() -> None:
-            self._answer(call.job, executor.run(call))
+            outcome = executor.run(call)
+            self._threaded.discard(call.job.id)
+            self._answer(call.job, outcome)
             self._flush()
 
         return attempt
 
     def _start(self, calls: list[executor.Run]) -> None:
         for call in calls:
-            self._tasks[call.job.id] = self._loop.create_task(self._attempt(call))
+            task = self._loop.create_task(self._attempt(call))
+            if not task.done():  # an eager loop has run the short ones already
+                self._tasks[call.job.id] = task
 
     async def _attempt(self, call: executor.Run) -> None:
         outcome = await executor.arun(call)
+        self._tasks.pop(call.job.id, None)
         self._answer(call.job, outcome)
         if not self._flush_is_due:
             self._flush_is_due = True
@@ -173,7 +190,6 @@ class Child:
         self._flush()
 
     def _answer(self, job: Claimed, outcome: Outcome) -> None:
-        self._tasks.pop(job.id, None)
         self._ended.append(to_message(job.id, job.attempt, outcome))
 
     def _flush(self) -> None:
@@ -192,10 +208,11 @@ class Child:
 
     def _stop(self, job_id: str) -> None:
         """Cancel an `async def` task; of a `def` task say that nothing can stop it."""
-        if job_id not in self._tasks:
-            return
-        task = self._tasks[job_id]
-        if task is None:
+        if job_id in self._threaded:
             self._channel.send("stuck", job_id)
         else:
-            self._loop.call_soon_threadsafe(task.cancel)
+            self._loop.call_soon_threadsafe(self._cancel, job_id)  # behind its start, if that has not come yet
+
+    def _cancel(self, job_id: str) -> None:
+        if job_id in self._tasks:
+            self._tasks[job_id].cancel()
