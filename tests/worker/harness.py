@@ -81,7 +81,9 @@ async def await_for(door):
         await asyncio.sleep(0.002)
 '''
 
-TASKS = PRELUDE + '''
+TASKS = (
+    PRELUDE
+    + '''
 
 def work(value=None):
     note("ran", value=value)
@@ -128,6 +130,7 @@ def err(times=1_000_000):
         raise ValueError(f"attempt {current_job().attempt} erred")
     return current_job().attempt
 '''
+)
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,9 @@ class Process:
         try:
             return self._popen.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"process {self.pid} is still there after {seconds} s:\n{self.log}") from None
+            raise AssertionError(
+                f"process {self.pid} is still there after {seconds} s:\n{self.log}"
+            ) from None
 
     def terminate(self, seconds: float = PATIENCE) -> int:
         self._popen.terminate()
@@ -318,7 +323,9 @@ class House:
 
     def row(self, task: str, arguments: Mapping[str, Any] | None = None, /, **options: Any) -> NewJob:
         """The row of a job that is not committed yet."""
-        columns = {name: options.pop(name) for name in NewJob._fields if name in options and name not in _OPTIONS}
+        columns = {
+            name: options.pop(name) for name in NewJob._fields if name in options and name not in _OPTIONS
+        }
         given, now = TaskOptions(**options), SystemClock().now()
         packed = (f"{json.dumps(name)}:{pack_value(value)}" for name, value in (arguments or {}).items())
         run_at = now + span(given.delay or timedelta()) if given.run_at is None else to_micros(given.run_at)
@@ -392,7 +399,9 @@ class House:
 
         return self.until(found, f"{text!r} in the log")
 
-    def until(self, condition: Callable[[], T | None], what: str | Callable[[], str], within: float = PATIENCE) -> T:
+    def until(
+        self, condition: Callable[[], T | None], what: str | Callable[[], str], within: float = PATIENCE
+    ) -> T:
         """What `condition` returns, once it is true; a failure that shows the logs if that takes too long."""
         give_up = time.monotonic() + within
         while not (found := condition()):
@@ -405,7 +414,9 @@ class House:
     def logs(self) -> str:
         """What the processes have said, and the diary, for a failure's message."""
         notes = "\n".join(map(str, self.diary()))
-        return "\n".join([*(f"--- process {each.pid}:\n{each.log}" for each in self.processes), "--- diary:", notes])
+        return "\n".join(
+            [*(f"--- process {each.pid}:\n{each.log}" for each in self.processes), "--- diary:", notes]
+        )
 
 
 # ---- processes, as the kernel tells of them

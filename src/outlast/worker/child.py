@@ -11,14 +11,17 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import socket
+import sys
 import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,6 +40,7 @@ _CHUNK = 1 << 18
 def main(descriptor: int) -> None:
     """Serve the supervisor at the other end of a socket until it says `quit` or goes away."""
     role.enter_worker()
+    _tell_crashes()
     _ignore_signals()
     channel = Channel(socket.socket(fileno=descriptor))
     verb, orders = channel.receive()
@@ -48,6 +52,12 @@ def main(descriptor: int) -> None:
     except BaseException:
         channel.send("unready", traceback.format_exc())
         raise SystemExit(1) from None
+
+
+def _tell_crashes() -> None:
+    """Where a crash of C code was, on standard error, if there is one."""
+    if sys.stderr is not None:
+        faulthandler.enable()
 
 
 def _ignore_signals() -> None:
@@ -98,7 +108,7 @@ class Channel:
 
 
 def _end_with_forks() -> NoReturn:
-    """The supervisor is gone. What a task forked off holds no lock, and must not live on beside its job's next attempt."""
+    """The supervisor is gone. What a task forked off holds no lock, but must not live on beside the next attempt."""
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(0)
@@ -110,7 +120,7 @@ class Child:
     def __init__(self, channel: Channel, slots: int) -> None:
         self._channel = channel
         self._threads = Threads(slots)
-        self._threaded: set[str] = set()
+        self._threaded: dict[str, int] = {}  # job → its thread; 0 before it has one
         self._tasks: dict[str, asyncio.Task[None]] = {}  # the loop's own
         self._ended: deque[list[Any]] = deque()
         self._flushing = threading.Lock()
@@ -156,7 +166,7 @@ class Child:
             elif call.is_async:
                 awaited.append(call)
             else:
-                self._threaded.add(job.id)
+                self._threaded[job.id] = 0
                 self._threads.submit(self._attempt_of(call))
         if awaited:
             self._loop.call_soon_threadsafe(self._start, awaited)
@@ -164,8 +174,9 @@ class Child:
 
     def _attempt_of(self, call: executor.Run) -> Callable[[], None]:
         def attempt() -> None:
+            self._threaded[call.job.id] = threading.get_ident()
             outcome = executor.run(call)
-            self._threaded.discard(call.job.id)
+            del self._threaded[call.job.id]
             self._answer(call.job, outcome)
             self._flush()
 
@@ -207,12 +218,26 @@ class Child:
                 self._flushing.release()
 
     def _stop(self, job_id: str) -> None:
-        """Cancel an `async def` task; of a `def` task say that nothing can stop it."""
-        if job_id in self._threaded:
-            self._channel.send("stuck", job_id)
+        """Cancel an `async def` task; of a `def` task say that nothing can stop it. Of both, where they are."""
+        thread = self._threaded.get(job_id)
+        if thread is not None:
+            self._channel.send("stopping", job_id, _stack(thread), True)
         else:
-            self._loop.call_soon_threadsafe(self._cancel, job_id)  # behind its start, if that has not come yet
+            self._channel.send("stopping", job_id, _stack(threading.main_thread().ident), False)
+            self._loop.call_soon_threadsafe(
+                self._cancel, job_id
+            )  # behind its start, if that has not come yet
 
     def _cancel(self, job_id: str) -> None:
         if job_id in self._tasks:
             self._tasks[job_id].cancel()
+
+
+def _stack(thread: int | None) -> str:
+    """What a thread is doing, from the task's own code on where it runs one. The loop's is the main one."""
+    frame = sys._current_frames().get(thread or 0)
+    if frame is None:
+        return "no traceback: it has not begun"
+    inner = takewhile(lambda each: each[0].f_code is not executor.run.__code__, traceback.walk_stack(frame))
+    lines = traceback.StackSummary.extract(iter(reversed(list(inner)))).format()
+    return "".join(["Its thread when it was told to stop (most recent call last):\n", *lines])

@@ -48,7 +48,10 @@ def worker_left(worker: str) -> None:
 
 
 def left_unsettled(jobs: int) -> None:
-    _log.error("left with %d attempts unsettled, because the store failed; their jobs are rescued and run again", jobs)
+    _log.error(
+        "left with %d attempts unsettled, because the store failed; their jobs are rescued and run again",
+        jobs,
+    )
 
 
 def lease_lost(worker: str, jobs: int) -> None:

@@ -162,7 +162,9 @@ def _erred(job: Claimed, error: BaseException) -> Outcome:
 def _line(error: BaseException) -> str:
     """`ValueError: its message's first line`: neither the place of a SyntaxError, nor notes, nor further lines."""
     lines = "".join(traceback.format_exception_only(error)).splitlines()
-    return next((line for line in lines if line and not line[0].isspace()), type(error).__name__)[:_LONGEST_LINE]
+    return next((line for line in lines if line and not line[0].isspace()), type(error).__name__)[
+        :_LONGEST_LINE
+    ]
 
 
 def _traceback(error: BaseException) -> str:

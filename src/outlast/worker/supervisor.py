@@ -211,8 +211,8 @@ class Supervisor:
         verb, *rest = message
         if verb == "ended":
             self._on_ended(child, rest[0])
-        elif verb == "stuck":
-            self._on_stuck(child, rest[0])
+        elif verb == "stopping":
+            self._on_stopping(child, *rest)
         elif verb == "unknown":
             self._on_unknown(child, *rest)
         else:
@@ -227,10 +227,12 @@ class Supervisor:
             if running is not None and running.job.attempt == end.attempt:
                 self._end(running, Ended(end.id, end.attempt, running.came_to(end.outcome)))
 
-    def _on_stuck(self, child: Child, job_id: str) -> None:
+    def _on_stopping(self, child: Child, job_id: str, where: str, is_stuck: bool) -> None:
         running = child.running.get(job_id)
         if running is not None:
-            self._give_up(running)
+            running.where = where
+            if is_stuck:
+                self._give_up(running)
 
     def _on_unknown(self, child: Child, job_id: str, attempt: int, task: str, why: str) -> None:
         """It stays queued for a worker whose code knows it; this one asks for no more of its kind."""
@@ -389,9 +391,7 @@ class Supervisor:
         self._may_have_strays = True
         self._pause_until = steady() + 0.5
 
-    def _one_by_one(
-        self, inserts: list[Insert], ends: list[tuple[Running, Ended]], error: Exception
-    ) -> None:
+    def _one_by_one(self, inserts: list[Insert], ends: list[tuple[Running, Ended]], error: Exception) -> None:
         """The store is well, but something in this commit cannot be written: let nobody else pay for it."""
         if not (inserts or ends or isinstance(error, StoreError)):
             raise error
