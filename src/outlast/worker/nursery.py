@@ -66,10 +66,12 @@ class Nursery:
         self._set_next_look(missing > 0 and not self.is_closing)
 
     def on_message(self, child: Child, verb: str, *rest: Any) -> None:
-        """`ready`, or `unready` with the traceback of why the app does not start."""
+        """`ready`, or `unready` with the traceback of why the app does not start, or why it fell."""
         if verb == "ready":
             child.is_ready = True
             self._failures = 0
+        elif child.is_ready:
+            events.child_failed(child.pid, rest[0])
         else:
             self._failures += 1
             pause = min(_LONGEST_PAUSE, 0.5 * 2**self._failures)

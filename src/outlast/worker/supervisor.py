@@ -28,6 +28,7 @@ from outlast.premises import Premises
 from outlast.store import JobFilter, Settled, Store, WorkerRecord, open_store
 from outlast.worker import chores, events
 from outlast.worker.children import CANCEL, SHUTDOWN, TIMEOUT, Child, Running
+from outlast.worker.clock_watch import ClockWatch
 from outlast.worker.nursery import Nursery
 from outlast.worker.outcomes import from_message, unwritable
 from outlast.worker.peer import Peer
@@ -55,6 +56,7 @@ class Supervisor:
         self._settings = settings
         self._host = host
         self._clock = SystemClock()
+        self._clock_watch = ClockWatch(self._clock.now(), steady())
         self._premises = Premises(settings.url)
         self.id = new_id()
         self._selector = selectors.DefaultSelector()
@@ -505,6 +507,7 @@ class Supervisor:
         """What is done now and then, not for a message: the slow poll is one of them."""
         self._next_chores = steady() + _CHORES
         self._look = True
+        self._notice_jump()
         if self._listener is None and not self._settings.hosted and self._leave_by is None:
             self._take_seat()
         try:
@@ -516,6 +519,11 @@ class Supervisor:
             self._suspicion |= self._store.suspects(queues=self._settings.queues, unknown=self._unknown)
         except StoreError as error:
             events.store_failed(error)
+
+    def _notice_jump(self) -> None:
+        seconds = self._clock_watch.jump(self._clock.now(), steady())
+        if seconds:
+            events.clock_jumped(seconds)
 
     def _answer_bell(self) -> None:
         """Somebody rang: there is something to claim, or to cancel."""
@@ -597,5 +605,6 @@ class Supervisor:
 
 def _death(code: int) -> str:
     if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
+        names = {number.value: number.name for number in signal.Signals}
+        return f"was killed by {names.get(-code, f'signal {-code}')}"  # real-time signals have no name
     return f"ended with exit code {code}"
