@@ -109,9 +109,10 @@ class Erred(Outcome):
 
 @dataclass(frozen=True, slots=True)
 class TimedOut(Outcome):
-    """It ran longer than its timeout (µs) and was stopped."""
+    """It ran longer than its timeout (µs) and was stopped. `traceback`: where it was."""
 
     timeout: int
+    traceback: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,9 @@ class Snoozed(Outcome):
 
 @dataclass(frozen=True, slots=True)
 class Stopped(Outcome):
-    """Its code was stopped because a cancel was asked for."""
+    """Its code was stopped because a cancel was asked for. `traceback`: where it was."""
+
+    traceback: str = ""
 
 
 class Ended(NamedTuple):

@@ -114,7 +114,7 @@ def _unsuccessful(job: Standing, outcome: Outcome, dice: float) -> Ending:
             )
         case TimedOut():
             error = f"timed out after {outcome.timeout / 1e6:g} s"
-            return _failure(job, Reason.TIMEOUT, error, "", dice)
+            return _failure(job, Reason.TIMEOUT, error, outcome.traceback, dice)
         case Crashed():
             return _crash(job, outcome, dice)
         case Lost():

@@ -5,7 +5,7 @@ The first element of a message says what it is:
     server → supervisor   insert n rows · ring · watch
     supervisor → server   kept n · refused n text
     supervisor → child    run jobs · stop id · quit
-    child → supervisor    ready · unready text · ended ends · stuck id · unknown id attempt task
+    child → supervisor    ready · unready text · ended ends · stopping id where is_stuck · unknown id attempt task why
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circ
 
 def frame(*message: Any) -> bytes:
     """One message as bytes to send."""
-    body = _encode(message).encode()
+    body = _encode(message).encode(
+        "utf-8", "surrogatepass"
+    )  # an error may quote a file name that is no Unicode
     return _LENGTH.pack(len(body)) + body
 
 

@@ -11,16 +11,19 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import socket
+import sys
 import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from outlast import locks, role, wire
 from outlast.errors import TaskUnknown
@@ -37,6 +40,7 @@ _CHUNK = 1 << 18
 def main(descriptor: int) -> None:
     """Serve the supervisor at the other end of a socket until it says `quit` or goes away."""
     role.enter_worker()
+    _tell_crashes()
     _ignore_signals()
     channel = Channel(socket.socket(fileno=descriptor))
     verb, orders = channel.receive()
@@ -48,8 +52,12 @@ def main(descriptor: int) -> None:
     except BaseException:
         channel.send("unready", traceback.format_exc())
         raise SystemExit(1) from None
-    channel.close()
-    os._exit(0)  # threads of tasks that were given up must not keep the process
+
+
+def _tell_crashes() -> None:
+    """Where a crash of C code was, on standard error, if there is one."""
+    if sys.stderr is not None:
+        faulthandler.enable()
 
 
 def _ignore_signals() -> None:
@@ -84,7 +92,7 @@ class Channel:
             except OSError:
                 data = b""
             if not data:
-                os._exit(0)
+                _end_with_forks()
             self._messages.extend(self._unframer.feed(data))
         return self._messages.popleft()
 
@@ -93,10 +101,17 @@ class Channel:
             try:
                 self._socket.sendall(wire.frame(*message))
             except OSError:
-                os._exit(0)
+                _end_with_forks()
 
     def close(self) -> None:
         self._socket.close()
+
+
+def _end_with_forks() -> NoReturn:
+    """The supervisor is gone. What a task forked off holds no lock, but must not live on beside the next attempt."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
 
 
 class Child:
@@ -105,7 +120,8 @@ class Child:
     def __init__(self, channel: Channel, slots: int) -> None:
         self._channel = channel
         self._threads = Threads(slots)
-        self._tasks: dict[str, asyncio.Task[None] | None] = {}
+        self._threaded: dict[str, int] = {}  # job → its thread; 0 before it has one
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # the loop's own
         self._ended: deque[list[Any]] = deque()
         self._flushing = threading.Lock()
         self._flush_is_due = False  # the loop's own: its round ends with a flush
@@ -122,14 +138,20 @@ class Child:
             await self._quit.wait()
 
     def _read(self) -> None:
-        while True:
-            verb, *rest = self._channel.receive()
-            if verb == "run":
-                self._begin([Claimed(*job) for job in rest[0]])
-            elif verb == "stop":
-                self._stop(rest[0])
-            elif verb == "quit":
-                self._loop.call_soon_threadsafe(self._quit.set)
+        try:
+            while True:
+                self._on_message(*self._channel.receive())
+        except BaseException:  # a child that is deaf must not live: its jobs would run for ever
+            traceback.print_exc()
+            os._exit(1)
+
+    def _on_message(self, verb: str, *rest: Any) -> None:
+        if verb == "run":
+            self._begin([Claimed(*job) for job in rest[0]])
+        elif verb == "stop":
+            self._stop(rest[0])
+        elif verb == "quit":
+            self._loop.call_soon_threadsafe(self._quit.set)
 
     def _begin(self, jobs: list[Claimed]) -> None:
         awaited = []
@@ -144,7 +166,7 @@ class Child:
             elif call.is_async:
                 awaited.append(call)
             else:
-                self._tasks[job.id] = None
+                self._threaded[job.id] = 0
                 self._threads.submit(self._attempt_of(call))
         if awaited:
             self._loop.call_soon_threadsafe(self._start, awaited)
@@ -152,17 +174,23 @@ class Child:
 
     def _attempt_of(self, call: executor.Run) -> Callable[[], None]:
         def attempt() -> None:
-            self._answer(call.job, executor.run(call))
+            self._threaded[call.job.id] = threading.get_ident()
+            outcome = executor.run(call)
+            del self._threaded[call.job.id]
+            self._answer(call.job, outcome)
             self._flush()
 
         return attempt
 
     def _start(self, calls: list[executor.Run]) -> None:
         for call in calls:
-            self._tasks[call.job.id] = self._loop.create_task(self._attempt(call))
+            task = self._loop.create_task(self._attempt(call))
+            if not task.done():  # an eager loop has run the short ones already
+                self._tasks[call.job.id] = task
 
     async def _attempt(self, call: executor.Run) -> None:
         outcome = await executor.arun(call)
+        self._tasks.pop(call.job.id, None)
         self._answer(call.job, outcome)
         if not self._flush_is_due:
             self._flush_is_due = True
@@ -173,7 +201,6 @@ class Child:
         self._flush()
 
     def _answer(self, job: Claimed, outcome: Outcome) -> None:
-        self._tasks.pop(job.id, None)
         self._ended.append(to_message(job.id, job.attempt, outcome))
 
     def _flush(self) -> None:
@@ -191,11 +218,26 @@ class Child:
                 self._flushing.release()
 
     def _stop(self, job_id: str) -> None:
-        """Cancel an `async def` task; of a `def` task say that nothing can stop it."""
-        if job_id not in self._tasks:
-            return
-        task = self._tasks[job_id]
-        if task is None:
-            self._channel.send("stuck", job_id)
+        """Cancel an `async def` task; of a `def` task say that nothing can stop it. Of both, where they are."""
+        thread = self._threaded.get(job_id)
+        if thread is not None:
+            self._channel.send("stopping", job_id, _stack(thread), True)
         else:
-            self._loop.call_soon_threadsafe(task.cancel)
+            self._channel.send("stopping", job_id, _stack(threading.main_thread().ident), False)
+            self._loop.call_soon_threadsafe(
+                self._cancel, job_id
+            )  # behind its start, if that has not come yet
+
+    def _cancel(self, job_id: str) -> None:
+        if job_id in self._tasks:
+            self._tasks[job_id].cancel()
+
+
+def _stack(thread: int | None) -> str:
+    """What a thread is doing, from the task's own code on where it runs one. The loop's is the main one."""
+    frame = sys._current_frames().get(thread or 0)
+    if frame is None:
+        return "no traceback: it has not begun"
+    inner = takewhile(lambda each: each[0].f_code is not executor.run.__code__, traceback.walk_stack(frame))
+    lines = traceback.StackSummary.extract(iter(reversed(list(inner)))).format()
+    return "".join(["Its thread when it was told to stop (most recent call last):\n", *lines])

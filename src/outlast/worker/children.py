@@ -32,19 +32,26 @@ class Running:
     """Why it was told to stop, if it was."""
     is_stuck: bool = False
     """It cannot be stopped but with its child."""
+    where: str = "no traceback: its child did not answer; it may be in code that holds the interpreter"
+    """What its child said of the place where it was when it was told to stop."""
 
     def came_to(self, outcome: Outcome) -> Outcome:
         """What its code's ending means, given why it was told to stop."""
+        if isinstance(outcome, Erred) and self.stop == SHUTDOWN and outcome.again:
+            return Released(f"the worker was shut down; stopped, its task raised {outcome.error}")
         if not isinstance(outcome, Stopped):
             return outcome
         if self.stop is None:
-            return Erred("CancelledError: the task was cancelled from inside", "")
+            return Erred(
+                "CancelledError: the task was cancelled by code of its own process", outcome.traceback
+            )
+        self.where = outcome.traceback
         return self.stopped()
 
     def stopped(self) -> Outcome:
         """What it came to when its code was stopped, with or without its child."""
         if self.stop == TIMEOUT:
-            return TimedOut(self.job.timeout or 0)
+            return TimedOut(self.job.timeout or 0, self.where)
         if self.stop == CANCEL:
             return Stopped()
         return Released("the worker was shut down" if self.stop == SHUTDOWN else "its child was replaced")
@@ -61,6 +68,8 @@ class Child:
         self.is_ready = False
         self.is_leaving = False
         """Takes no more jobs: it is being replaced, or the worker shuts down."""
+        self.is_quitting = False
+        """Was told to leave the app's lifespan and end."""
         self.is_reserved = False
         """Kept free for jobs that must run alone."""
         self.leave_by: float | None = None
@@ -99,7 +108,7 @@ class Child:
 
     def quit(self) -> None:
         """Leave the app's lifespan and end."""
-        self.is_leaving = True
+        self.is_leaving = self.is_quitting = True
         self._peer.send("quit")
 
     def kill(self) -> None:

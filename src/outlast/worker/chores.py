@@ -14,6 +14,7 @@ import socket
 import time
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 
 from outlast import locks
 from outlast.clock import to_micros
@@ -21,12 +22,14 @@ from outlast.premises import Premises
 from outlast.store import Store, WorkerRecord
 from outlast.worker import events
 
+_PRUNED = 1000
+"""Jobs pruned in a round: a few milliseconds."""
 _ORPHAN_PATIENCE = 2.0
 """Seconds to wait for a killed orphan to be gone before its jobs are left for the next round."""
 
 
-def do(store: Store, premises: Premises, worker: str, retention: timedelta) -> None:
-    """All of them, once. Raises StoreError."""
+def do(store: Store, premises: Premises, worker: str, retention: timedelta) -> bool:
+    """All of them, once. True when there is more to prune than one round takes. Raises StoreError."""
     events.expired(store.expire())
     for other in store.workers():
         if other.id != worker and _is_dead(store, premises, other):
@@ -36,7 +39,7 @@ def do(store: Store, premises: Premises, worker: str, retention: timedelta) -> N
         if locks.is_free(lock):
             events.unheld(server, store.unhold(server))
             lock.unlink(missing_ok=True)
-    store.prune(retention)
+    return store.prune(retention, limit=_PRUNED) == _PRUNED
 
 
 def _is_dead(store: Store, premises: Premises, worker: WorkerRecord) -> bool:
@@ -49,17 +52,24 @@ def _is_dead(store: Store, premises: Premises, worker: WorkerRecord) -> bool:
 def _rescue(store: Store, premises: Premises, worker: WorkerRecord) -> None:
     """No job is started beside a live orphan of its own: first its children must be gone."""
     children = premises.children(worker.id)
-    for child in children:
-        _kill(locks.holder(child))
-    give_up_at = time.monotonic() + _ORPHAN_PATIENCE
-    while not all(locks.is_free(child) for child in children):
-        if time.monotonic() > give_up_at:
-            events.orphans_live(worker.id)
-            return
-        time.sleep(0.005)
+    orphans = [locks.holder(child) for child in children]
+    for orphan in orphans:
+        _kill(orphan)
+    if not _are_free(children, patience=_ORPHAN_PATIENCE if any(orphans) else 0.0):
+        events.orphans_live(worker.id)
+        return
     events.rescued(worker.id, store.rescue(worker.id))
     for path in (*children, premises.worker(worker.id)):
         path.unlink(missing_ok=True)
+
+
+def _are_free(children: list[Path], patience: float) -> bool:
+    give_up_at = time.monotonic() + patience
+    while not all(locks.is_free(child) for child in children):
+        if time.monotonic() >= give_up_at:
+            return False
+        time.sleep(0.005)
+    return True
 
 
 def _kill(pid: int | None) -> None:

@@ -47,9 +47,24 @@ def worker_left(worker: str) -> None:
     _log.info("worker left; worker=%s", worker)
 
 
+def left_unsettled(jobs: int) -> None:
+    _log.error(
+        "left with %d attempts unsettled, because the store failed; their jobs are rescued and run again",
+        jobs,
+    )
+
+
 def lease_lost(worker: str, jobs: int) -> None:
     _log.error(
         "lease lost: ended %d running jobs, which start again; beginning anew; worker=%s", jobs, worker
+    )
+
+
+def clock_jumped(seconds: float) -> None:
+    _log.warning(
+        "the clock was set by %+.1f s: delays, expiry and retention go by the new time; running jobs, timeouts and "
+        "leases do not, and nothing is lost. If it was not meant to, check the machine's time service",
+        seconds,
     )
 
 
@@ -60,6 +75,12 @@ def store_failed(error: Exception) -> None:
 def child_cannot_start(traceback: str, pause: float) -> None:
     _log.error(
         "the app does not start in the worker, which tries again in %g s:\n%s", pause, traceback.rstrip()
+    )
+
+
+def child_failed(pid: int, traceback: str) -> None:
+    _log.error(
+        "child %d ended with an error, in the app's lifespan or its loop:\n%s", pid, traceback.rstrip()
     )
 
 

@@ -17,13 +17,16 @@ from typing import Any
 
 from outlast import names
 from outlast.clock import span
-from outlast.errors import Fail, LuggageMisfit, LuggageRefused, LuggageTooLarge, Retry, Snooze, TaskUnknown
+from outlast.errors import Fail, LuggageMisfit, Retry, Snooze, TaskUnknown
 from outlast.job import Claimed, Erred, Outcome, Released, Snoozed, Stopped, Succeeded
 from outlast.luggage import Signature, pack_value
 from outlast.retry import StoredPolicy
 
 MISFIT_PAUSE = 30_000_000
 """Microseconds before a job whose arguments do not fit this code is offered again (to other code, it is hoped)."""
+_LONGEST_LINE = 1_000
+_LONGEST_TRACEBACK = 100_000
+"""Characters kept of an error: a message may quote the whole of what it complains about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def begin(job: Claimed) -> Run | Outcome:
     except LuggageMisfit as error:
         note = f"{error}; waits for code that fits it"
         return Released(note, MISFIT_PAUSE, begun=False)
-    except Exception as error:
+    except BaseException as error:  # the user's classes may raise anything
         return _erred(job, error)
     return Run(job, func, args, kwargs, is_async)
 
@@ -99,32 +102,52 @@ async def arun(call: Run) -> Outcome:
 def _find(task: str) -> tuple[Callable[..., Any], Signature, bool]:
     try:
         found = names.resolve(task)
-    except Exception as error:
-        raise TaskUnknown(f"this code does not have the task {task}: {error}") from error
+    except BaseException as error:  # importing its module may even end the process
+        raise TaskUnknown(f"this code does not have the task {task}: {_told(error)}") from error
     func = getattr(found, "func", found)  # a Task wraps its function
     if not callable(func):
         raise TaskUnknown(f"{task} is not a function in this code")
-    entry = (func, Signature.of(func), inspect.iscoroutinefunction(func))
+    try:
+        entry = (func, Signature.of(func), inspect.iscoroutinefunction(func))
+    except Exception as error:
+        raise TaskUnknown(f"{task} cannot be called in this code: {_told(error)}") from error
     _functions[task] = entry
     return entry
+
+
+def _told(error: BaseException) -> str:
+    return str(error) if isinstance(error, names.NotFound) else f"{type(error).__name__}: {error}"
 
 
 def _succeeded(call: Run, result: Any) -> Outcome:
     if result is None:
         return Succeeded()
+    if inspect.iscoroutine(result):
+        result.close()
+        raise TypeError(
+            f"{call.job.task} is a plain function that returned a coroutine, which nobody awaits: what it decorates "
+            "is `async def`, so make the decorator's wrapper `async def` too"
+        )
     try:
         return Succeeded(pack_value(result))
-    except (LuggageRefused, LuggageTooLarge) as error:
+    except Exception as error:
         # The work is done; only its result cannot be kept. To fail it would do the work again.
         _log.warning("result not kept id=%s task=%s: %s", call.job.id, call.job.task, error)
         return Succeeded()
 
 
 def _outcome(job: Claimed, error: BaseException) -> Outcome:
+    try:
+        return _meaning(job, error)
+    except Exception as fault:  # such as `raise Snooze(5)`, whose delay is no timedelta
+        return Erred(_line(fault), _traceback(fault))
+
+
+def _meaning(job: Claimed, error: BaseException) -> Outcome:
     if isinstance(error, Snooze):
         return Snoozed(span(error.delay))
     if isinstance(error, asyncio.CancelledError):
-        return Stopped()
+        return Stopped(_traceback(error))
     return _erred(job, error)
 
 
@@ -133,6 +156,21 @@ def _erred(job: Claimed, error: BaseException) -> Outcome:
         not isinstance(error, Fail) and StoredPolicy.from_row(job.retry).covers(error)
     )
     delay = span(error.delay) if isinstance(error, Retry) and error.delay is not None else None
-    line = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    return Erred(_line(error), _traceback(error), again, delay)
+
+
+def _line(error: BaseException) -> str:
+    """`ValueError: its message's first line`: neither the place of a SyntaxError, nor notes, nor further lines."""
+    lines = "".join(traceback.format_exception_only(error)).splitlines()
+    return next((line for line in lines if line and not line[0].isspace()), type(error).__name__)[
+        :_LONGEST_LINE
+    ]
+
+
+def _traceback(error: BaseException) -> str:
     own = error.__traceback__.tb_next if error.__traceback__ else None  # without our frame
-    return Erred(line, "".join(traceback.format_exception(type(error), error, own)), again, delay)
+    text = "".join(traceback.format_exception(type(error), error, own))
+    if len(text) <= _LONGEST_TRACEBACK:
+        return text
+    half = _LONGEST_TRACEBACK // 2
+    return f"{text[:half]}\n[… {len(text) - 2 * half:,} characters left out …]\n{text[-half:]}"

@@ -16,7 +16,7 @@ from outlast.worker.settings import Settings
 _LONGEST_PAUSE = 30.0
 """Seconds between tries to start a child whose app does not start."""
 _LAST_WISH = 2.0
-"""Seconds a child has to leave the app's lifespan after its last job."""
+"""Seconds a child has to end that does not start, or that the shutdown finds starting."""
 
 Started = Callable[[Claimed, Child], None]
 
@@ -51,9 +51,13 @@ class Nursery:
     def tend(self, now: float) -> None:
         """Start what is missing, and end what has drained or had its time."""
         for child in list(self.children.values()):
-            if child.is_leaving and self._is_over(child, now):
+            if child.leave_by is None:
+                continue
+            if self._is_over(child, now):
                 child.kill()
                 child.leave_by = None
+            elif child.is_ready and not child.running:
+                self._let_go(child, now + self._settings.grace.total_seconds())
         missing = self._settings.children - sum(not child.is_leaving for child in self.children.values())
         if not self.is_closing and now >= self._pause_until:
             for _ in range(missing):
@@ -62,15 +66,18 @@ class Nursery:
         self._set_next_look(missing > 0 and not self.is_closing)
 
     def on_message(self, child: Child, verb: str, *rest: Any) -> None:
-        """`ready`, or `unready` with the traceback of why the app does not start."""
+        """`ready`, or `unready` with the traceback of why the app does not start, or why it fell."""
         if verb == "ready":
             child.is_ready = True
             self._failures = 0
+        elif child.is_ready:
+            events.child_failed(child.pid, rest[0])
         else:
             self._failures += 1
             pause = min(_LONGEST_PAUSE, 0.5 * 2**self._failures)
             self._pause_until = steady() + pause
             child.is_leaving = True
+            child.leave_by = self.next_look = steady() + _LAST_WISH
             events.child_cannot_start(rest[0], pause)
 
     def ended(self, pid: int) -> Child | None:
@@ -93,13 +100,24 @@ class Nursery:
         for child in self.children.values():
             child.kill()
 
-    def quit_all(self) -> None:
-        """Let the children leave the app's lifespan, and end those that take too long over it."""
+    def kill_busy(self) -> None:
+        """Those that still run something."""
         for child in self.children.values():
-            if child.leave_by is None and not child.was_killed:
-                child.quit()
-                child.leave_by = steady() + _LAST_WISH
-                self.next_look = min(self.next_look, child.leave_by)
+            if child.running:
+                child.kill()
+
+    def quit_idle(self, by: float) -> None:
+        """Let the children that have nothing to run leave the app's lifespan; they are ended at `by`."""
+        for child in self.children.values():
+            if not child.running and not child.was_killed:
+                self._let_go(child, by if child.is_ready else min(by, steady() + _LAST_WISH))
+
+    def _let_go(self, child: Child, by: float) -> None:
+        if not child.is_quitting:
+            child.quit()
+            child.leave_by = by
+        child.leave_by = min(child.leave_by or by, by)
+        self.next_look = min(self.next_look, child.leave_by)
 
     def _start(self) -> None:
         self._number += 1
@@ -115,10 +133,9 @@ class Nursery:
         self.children[child.pid] = child
 
     def _is_over(self, child: Child, now: float) -> bool:
-        if child.leave_by is None:
-            return False
-        drained = bool(child.running) and all(running.is_stuck for running in child.running.values())
-        return drained or now >= child.leave_by
+        assert child.leave_by is not None
+        is_stuck = bool(child.running) and all(running.is_stuck for running in child.running.values())
+        return is_stuck or now >= child.leave_by
 
     def _set_next_look(self, is_missing: bool) -> None:
         looks = [child.leave_by for child in self.children.values() if child.leave_by is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 from outlast.job import Ended, Erred, Outcome, Released, Snoozed, Stopped, Succeeded
@@ -20,3 +21,11 @@ def to_message(job_id: str, attempt: int, outcome: Outcome) -> list[Any]:
 def from_message(message: list[Any]) -> Ended:
     job_id, attempt, kind, *fields = message
     return Ended(job_id, attempt, _KINDS[kind](*fields))
+
+
+def unwritable(error: Exception) -> Outcome:
+    """What takes the place of an outcome that the store refused, such as a delay of a million years."""
+    return Erred(
+        f"its outcome could not be stored: {type(error).__name__}: {error}",
+        "".join(traceback.format_exception(error)),
+    )

@@ -13,7 +13,6 @@ So the store is written by one process that never fights itself for the lock, an
 from __future__ import annotations
 
 import heapq
-import logging
 import os
 import selectors
 import signal
@@ -23,21 +22,31 @@ from typing import Any
 
 from outlast import locks
 from outlast.clock import SystemClock, steady, to_instant
-from outlast.errors import StoreError
-from outlast.job import Claimed, Crashed, Ended, NewJob, Outcome, Released, new_id
+from outlast.errors import NotConfirmed, StoreError, StoreUnusable
+from outlast.job import Claimed, Crashed, Ended, NewJob, Outcome, Released, State, new_id
 from outlast.premises import Premises
-from outlast.store import Store, WorkerRecord, open_store
+from outlast.store import JobFilter, Settled, Store, WorkerRecord, open_store
 from outlast.worker import chores, events
 from outlast.worker.children import CANCEL, SHUTDOWN, TIMEOUT, Child, Running
+from outlast.worker.clock_watch import ClockWatch
 from outlast.worker.nursery import Nursery
-from outlast.worker.outcomes import from_message
+from outlast.worker.outcomes import from_message, unwritable
 from outlast.worker.peer import Peer
 from outlast.worker.settings import SEAT_TAKEN, Settings
 
 _CHORES = 1.0
+_MORE_CHORES = 0.05
+"""Seconds until the next round where there is much to prune: at most 20,000 jobs a second can end for long."""
 _STOP_PATIENCE = 0.5
 """Seconds for cancelled tasks to clean up when a shutdown's grace is over."""
-_log = logging.getLogger("outlast.worker")
+_LAST_WISH = 1.0
+"""Seconds after that for the last children to leave the app's lifespan: with the default grace all is over in 9.5."""
+_RUNNING = JobFilter(state=State.RUNNING)
+_ALL = 1_000_000
+_NEVER_BEGUN = Released("claimed in a commit that was not confirmed", begun=False)
+
+Insert = tuple[Peer, int, list[NewJob]]
+"""Rows from a server, under the number that the answer must bear."""
 
 
 class Supervisor:
@@ -47,24 +56,32 @@ class Supervisor:
         self._settings = settings
         self._host = host
         self._clock = SystemClock()
+        self._clock_watch = ClockWatch(self._clock.now(), steady())
         self._premises = Premises(settings.url)
         self.id = new_id()
         self._selector = selectors.DefaultSelector()
         self._running: dict[str, Running] = {}
-        self._inserts: list[tuple[Peer, int, list[NewJob]]] = []
+        self._inserts: list[Insert] = []
         self._ends: list[tuple[Running, Ended]] = []
         self._unknown: set[str] = set()
         self._deadlines: list[tuple[float, str, int]] = []
         self._look = True
         """Whether something may be claimable that was not at the last claim."""
+        self._was_rung = False
+        """Whether somebody rang since cancels were last looked for."""
         self._suspicion = False
         """Whether there may be jobs that must run alone."""
+        self._may_have_strays = False
+        """Whether the store may say that we run what no child has."""
         self._next_chores = 0.0
         self._next_due: float | None = None
+        self._is_known = False
+        """Whether the store knows this worker; one that it does not know claims nothing."""
         self._lease_until = 0.0
         self._next_renewal = 0.0
         self._pause_until = 0.0
         self._leave_by: float | None = None
+        self._gone_by = float("inf")
         self._is_last_call = False
         self._listener: socket.socket | None = None
         self._servers: set[Peer] = set()
@@ -122,6 +139,7 @@ class Supervisor:
             lease_until=now + self._settings.lease,
         )
         self._store.enter(record)
+        self._is_known = True
         self._lease_until = steady() + self._settings.lease.total_seconds()
         self._next_renewal = steady() + self._settings.lease.total_seconds() / 3
 
@@ -163,7 +181,8 @@ class Supervisor:
         return max(0.0, min(timers) - now)
 
     def _on_server(self, _: int) -> None:
-        assert self._listener is not None
+        if self._listener is None:  # closed by a signal that came in the same round
+            return
         try:
             sock, _address = self._listener.accept()
         except OSError:
@@ -173,26 +192,34 @@ class Supervisor:
     def _on_server_message(self, peer: Peer, message: list[Any]) -> None:
         verb, *rest = message
         if verb == "insert":
-            number, rows = rest
-            self._inserts.append((peer, number, [NewJob._make(row) for row in rows]))
+            self._on_insert(peer, *rest)
         elif verb == "ring":
-            self._look = True
+            self._look = self._was_rung = True
+            self._servers.discard(peer)  # it only rings, and goes
+
+    def _on_insert(self, peer: Peer, number: int, rows: list[list[Any]]) -> None:
+        try:
+            self._inserts.append((peer, number, [NewJob._make(row) for row in rows]))
+        except TypeError as error:  # columns that are not ours
+            peer.send("refused", number, f"the worker is of another version than the server: {error}")
 
     def _on_server_gone(self, peer: Peer) -> None:
         """A server that is gone may have left jobs held."""
-        self._servers.discard(peer)
-        self._next_chores = 0.0
+        if peer in self._servers:
+            self._servers.discard(peer)
+            self._next_chores = 0.0
 
     def _on_child(self, child: Child, message: list[Any]) -> None:
         verb, *rest = message
         if verb == "ended":
             self._on_ended(child, rest[0])
-        elif verb == "stuck":
-            self._on_stuck(child, rest[0])
+        elif verb == "stopping":
+            self._on_stopping(child, *rest)
         elif verb == "unknown":
             self._on_unknown(child, *rest)
         else:
             self._nursery.on_message(child, verb, *rest)
+            self._unknown.clear()  # a new child may have newer code
             self._look = True
 
     def _on_ended(self, child: Child, ends: list[list[Any]]) -> None:
@@ -202,10 +229,12 @@ class Supervisor:
             if running is not None and running.job.attempt == end.attempt:
                 self._end(running, Ended(end.id, end.attempt, running.came_to(end.outcome)))
 
-    def _on_stuck(self, child: Child, job_id: str) -> None:
+    def _on_stopping(self, child: Child, job_id: str, where: str, is_stuck: bool) -> None:
         running = child.running.get(job_id)
         if running is not None:
-            self._give_up(running)
+            running.where = where
+            if is_stuck:
+                self._give_up(running)
 
     def _on_unknown(self, child: Child, job_id: str, attempt: int, task: str, why: str) -> None:
         """It stays queued for a worker whose code knows it; this one asks for no more of its kind."""
@@ -275,20 +304,27 @@ class Supervisor:
         inserts, ends = self._inserts, self._ends
         self._inserts = []
         try:
-            claimed, alone = self._transact(inserts, ends, looking)
-        except StoreError as error:
+            settled, claimed, alone = self._transact(inserts, ends, looking)
+        except (NotConfirmed, StoreUnusable) as error:
             self._store_failed(inserts, error)
+            return
+        except Exception as error:
+            self._one_by_one(inserts, ends, error)
             return
         self._ends = []
         for peer, number, _ in inserts:
             peer.send("kept", number)
-        self._hand_out(claimed)
+        for (running, _), end in zip(ends, settled, strict=True):
+            events.attempt_ended(running, end)
+        if claimed:
+            self._nursery.hand_out(claimed, self._started)
         if alone is not None:
             self._nursery.run_alone(alone, self._started)
 
     def _transact(
-        self, inserts: list[tuple[Peer, int, list[NewJob]]], ends: list[tuple[Running, Ended]], looking: bool
-    ) -> tuple[list[Claimed], Claimed | None]:
+        self, inserts: list[Insert], ends: list[tuple[Running, Ended]], looking: bool
+    ) -> tuple[list[Settled], list[Claimed], Claimed | None]:
+        """Whatever the store may refuse is done in here: once it has committed, nothing stands before the hand-out."""
         store, settled, claimed, alone = self._store, [], [], None
         with store.transaction(flush=bool(inserts)):
             for _, _, rows in inserts:
@@ -296,15 +332,13 @@ class Supervisor:
             if ends:
                 settled = store.settle([end for _, end in ends])
             if looking or ((inserts or ends) and self._can_claim()):
+                alone = self._claim_alone()  # first: it may take a child's slots away from the others
                 claimed = self._claim()
-                alone = self._claim_alone()
-        for (running, _), end in zip(ends, settled, strict=True):
-            events.attempt_ended(running, end)
-        if any(job.at_most_once for job in claimed) or (alone is not None and alone.at_most_once):
-            store.flush()  # once begun, such a job must never be seen as queued again
-        if not self._look:
-            self._set_next_due()
-        return claimed, alone
+            if any(job.at_most_once for job in claimed) or (alone is not None and alone.at_most_once):
+                store.flush()  # once begun, such a job must never be seen as queued again
+            if not self._look:
+                self._set_next_due()
+        return settled, claimed, alone
 
     def _claim(self) -> list[Claimed]:
         """For every free slot; there may be more where all were filled."""
@@ -329,27 +363,67 @@ class Supervisor:
             return None
         return found[0]
 
-    def _hand_out(self, claimed: list[Claimed]) -> None:
-        if claimed:
-            self._nursery.hand_out(claimed, self._started)
-
     def _started(self, job: Claimed, child: Child) -> None:
         now = steady()
         running = child.running[job.id] = self._running[job.id] = Running(job, child, now)
         if job.timeout is not None:
-            heapq.heappush(self._deadlines, (now + job.timeout / 1e6, job.id, job.attempt))
+            self._set_deadline(now + job.timeout / 1e6, job)
         events.attempt_started(running)
+
+    def _set_deadline(self, at: float, job: Claimed) -> None:
+        """Those of jobs that ended in time are swept out when they are the greater part."""
+        if len(self._deadlines) > 1000 + 4 * len(self._running):
+            self._deadlines = [each for each in self._deadlines if self._is_running(*each[1:])]
+            heapq.heapify(self._deadlines)
+        heapq.heappush(self._deadlines, (at, job.id, job.attempt))
+
+    def _is_running(self, job_id: str, attempt: int) -> bool:
+        running = self._running.get(job_id)
+        return running is not None and running.job.attempt == attempt
 
     def _set_next_due(self) -> None:
         due = self._store.next_due()
         self._next_due = None if due is None else steady() + max(0.0, (due - self._clock.now()) / 1e6)
 
-    def _store_failed(self, inserts: list[tuple[Peer, int, list[NewJob]]], error: StoreError) -> None:
+    def _store_failed(self, inserts: list[Insert], error: StoreError) -> None:
         """Ends are kept and written later; rows are refused, and their servers say 503."""
         events.store_failed(error)
         for peer, number, _ in inserts:
             peer.send("refused", number, str(error))
+        self._may_have_strays = True
         self._pause_until = steady() + 0.5
+
+    def _one_by_one(self, inserts: list[Insert], ends: list[tuple[Running, Ended]], error: Exception) -> None:
+        """The store is well, but something in this commit cannot be written: let nobody else pay for it."""
+        if not (inserts or ends or isinstance(error, StoreError)):
+            raise error
+        events.store_failed(error)
+        self._ends = []
+        for peer, number, rows in inserts:
+            try:
+                self._store.insert(rows)
+            except Exception as refusal:
+                peer.send("refused", number, f"{type(refusal).__name__}: {refusal}")
+            else:
+                peer.send("kept", number)
+        for running, end in ends:
+            try:
+                (settled,) = self._store.settle([end])
+            except Exception as refusal:
+                self._ends.append((running, end._replace(outcome=unwritable(refusal))))
+            else:
+                events.attempt_ended(running, settled)
+        self._may_have_strays = True
+        self._pause_until = steady() + 0.5
+
+    def _release_strays(self) -> None:
+        """A commit that failed may have been written all the same: what it claimed was then never handed out."""
+        handed = {(running.job.id, running.job.attempt) for running in self._running.values()}
+        handed |= {(end.id, end.attempt) for _, end in self._ends}
+        ours = (job for job in self._store.find(_RUNNING, limit=_ALL) if job.worker == self.id)
+        strays = [job for job in ours if (job.id, job.attempt) not in handed]
+        self._store.settle([Ended(job.id, job.attempt, _NEVER_BEGUN) for job in strays])
+        self._may_have_strays = False
 
     # ---- 4. tend ---------------------------------------------------------------------------------------------------
 
@@ -364,6 +438,8 @@ class Supervisor:
             self._renew(now)
         if now >= self._next_chores:
             self._do_chores()
+        elif self._was_rung:
+            self._answer_bell()
         if self._leave_by is not None and now >= self._leave_by:
             self._stop_rest(now)
         self._nursery.tend(now)
@@ -381,8 +457,7 @@ class Supervisor:
             return
         running.stop = why
         running.child.stop(running.job.id)
-        patience = steady() + self._settings.grace.total_seconds()
-        heapq.heappush(self._deadlines, (patience, running.job.id, running.job.attempt))
+        self._set_deadline(steady() + self._settings.grace.total_seconds(), running.job)
 
     def _give_up(self, running: Running) -> None:
         """Nothing stops this job but the end of its child, which takes no more jobs, drains, and is replaced."""
@@ -391,18 +466,20 @@ class Supervisor:
 
     def _renew(self, now: float) -> None:
         """Renewed before anything is rescued: after a sleep of the machine the lease is old, not lost."""
-        lease = self._settings.lease
+        self._next_renewal = now + self._settings.lease.total_seconds() / 3
+        if not self._is_known:
+            self._enter_again()
+        elif not self._has_renewed(now):
+            self._cut_off()
+
+    def _has_renewed(self, now: float) -> bool:
         try:
-            known = self._store.renew(self.id, lease)
+            known = self._store.renew(self.id, self._settings.lease)
         except StoreError as error:
             events.store_failed(error)
-            known = now < self._lease_until
-        else:
-            if known:
-                self._lease_until = now + lease.total_seconds()
-        self._next_renewal = now + lease.total_seconds() / 3
-        if not known:
-            self._cut_off()
+            return now < self._lease_until
+        self._lease_until = now + self._settings.lease.total_seconds()
+        return known
 
     def _cut_off(self) -> None:
         """The lease is over: others may run our jobs. End ours, and begin again as a new worker."""
@@ -415,28 +492,51 @@ class Supervisor:
         old, self.id = self.id, new_id()
         locks.acquire(self._premises.worker(self.id))
         self._nursery.worker = self.id
+        self._is_known = False
+        self._enter_again()
+        locks.release(self._premises.worker(old), remove=True)
+
+    def _enter_again(self) -> None:
         try:
             self._enter()
         except StoreError as error:
             events.store_failed(error)
             self._next_renewal = steady() + 1.0
-        locks.release(self._premises.worker(old), remove=True)
 
     def _do_chores(self) -> None:
         """What is done now and then, not for a message: the slow poll is one of them."""
         self._next_chores = steady() + _CHORES
         self._look = True
+        self._notice_jump()
         if self._listener is None and not self._settings.hosted and self._leave_by is None:
             self._take_seat()
         try:
-            for job_id, attempt in self._store.cancels(self.id):
-                running = self._running.get(job_id)
-                if running is not None and running.job.attempt == attempt:
-                    self._stop(running, CANCEL)
-            chores.do(self._store, self._premises, self.id, self._settings.retention)
+            if self._may_have_strays:
+                self._release_strays()
+            self._stop_cancelled()
+            if chores.do(self._store, self._premises, self.id, self._settings.retention):
+                self._next_chores = steady() + _MORE_CHORES
             self._suspicion |= self._store.suspects(queues=self._settings.queues, unknown=self._unknown)
         except StoreError as error:
             events.store_failed(error)
+
+    def _notice_jump(self) -> None:
+        seconds = self._clock_watch.jump(self._clock.now(), steady())
+        if seconds:
+            events.clock_jumped(seconds)
+
+    def _answer_bell(self) -> None:
+        """Somebody rang: there is something to claim, or to cancel."""
+        try:
+            self._stop_cancelled()
+        except StoreError as error:
+            events.store_failed(error)
+
+    def _stop_cancelled(self) -> None:
+        self._was_rung = False
+        for job_id, attempt in self._store.cancels(self.id):
+            if self._is_running(job_id, attempt):
+                self._stop(self._running[job_id], CANCEL)
 
     # ---- leave -----------------------------------------------------------------------------------------------------
 
@@ -447,12 +547,16 @@ class Supervisor:
         """Stop claiming, give up the seat to whoever is next, and let running jobs finish within the grace."""
         if self._leave_by is None:
             events.worker_leaving(self.id, len(self._running), self._settings.grace)
-            self._commit()
-            self._leave_by = steady() + self._settings.grace.total_seconds()
+            self._leave_in(self._settings.grace.total_seconds())
+            self._commit()  # rows that were taken, before their servers lose us
             self._give_up_seat()
             self._nursery.is_closing = True
         if at_once:
-            self._leave_by = steady()
+            self._leave_in(0.0)
+
+    def _leave_in(self, seconds: float) -> None:
+        self._leave_by = steady() + seconds
+        self._gone_by = self._leave_by + _STOP_PATIENCE + _LAST_WISH
 
     def _give_up_seat(self) -> None:
         if self._listener is None:
@@ -470,7 +574,7 @@ class Supervisor:
         """The grace is over: cancel what can be cancelled, and soon after kill the rest."""
         self._leave_by = now + _STOP_PATIENCE
         if self._is_last_call:
-            self._nursery.kill_all()
+            self._nursery.kill_busy()
             return
         self._is_last_call = True
         for running in self._running.values():
@@ -479,13 +583,20 @@ class Supervisor:
                 running.child.stop(running.job.id)
 
     def _has_left(self) -> bool:
-        """Nothing runs and nothing is unsettled: the children may leave the app's lifespan, and then this is over."""
-        if self._leave_by is None or self._running or self._ends:
+        """Each child leaves the app's lifespan once it has nothing to run; when all have, this is over.
+
+        What a store that fails does not take in time is left unsettled: whoever rescues it runs those jobs again.
+        """
+        if self._leave_by is None:
             return False
-        self._nursery.quit_all()
-        return not self._nursery.children
+        self._nursery.quit_idle(self._gone_by)
+        if self._running or self._nursery.children:
+            return False
+        return not self._ends or steady() >= self._gone_by
 
     def _close(self) -> None:
+        if self._ends:
+            events.left_unsettled(len(self._ends))
         self._store.leave(self.id)
         self._store.close()
         locks.release(self._premises.worker(self.id), remove=True)
@@ -494,5 +605,6 @@ class Supervisor:
 
 def _death(code: int) -> str:
     if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
+        names = {number.value: number.name for number in signal.Signals}
+        return f"was killed by {names.get(-code, f'signal {-code}')}"  # real-time signals have no name
     return f"ended with exit code {code}"
