@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from bench import durable, load
-from bench.processes import HERE, Process
+from bench.processes import HERE, Process, processor_time
 from bench.report import Table
 from bench.servers import serving
 from bench.setting import Setting
@@ -41,11 +41,11 @@ def measure(setting: Setting) -> list[Table]:
 
 def _idle_share(server: list[Process], worker: list[Process], seconds: int) -> tuple[float, float]:
     """What each used of a core, in percent."""
-    before = _processor_time(server), _processor_time(worker)
+    before = processor_time(server), processor_time(worker)
     began = time.monotonic()
     time.sleep(seconds)
     took = time.monotonic() - began
-    after = _processor_time(server), _processor_time(worker)
+    after = processor_time(server), processor_time(worker)
     own, its = ((late - early) / took * 100 for early, late in zip(before, after, strict=True))
     return own, its
 
@@ -54,12 +54,6 @@ def _pss(process: Process) -> float:
     """MiB of a process, shared pages counted by its share of them."""
     lines = (_PROC / str(process.pid) / "smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:"))
-
-
-def _processor_time(processes: list[Process]) -> float:
-    """Seconds that all threads of some processes have run, to the nanosecond."""
-    stats = [stat for each in processes for stat in _PROC.glob(f"{each.pid}/task/*/schedstat")]
-    return sum(int(stat.read_text().split()[0]) for stat in stats) / 1e9
 
 
 def _table(

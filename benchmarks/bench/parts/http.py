@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from bench import durable, load
 from bench.load import Load
-from bench.processes import Broken, started
+from bench.processes import Broken, processor_time, started
 from bench.report import Table
-from bench.servers import free_port, listens, serving
+from bench.servers import Server, free_port, listens, serving
 from bench.setting import Setting
 from bench.spread import Spread
 
@@ -59,6 +59,11 @@ class Measured:
     loads: list[Load] = field(default_factory=list)
     drains: list[durable.Drained] = field(default_factory=list)
     flushes: list[float] = field(default_factory=list)
+    """Before and after each round, because a disk is not always as fast."""
+    own_cost: list[float] = field(default_factory=list)
+    """Processor time of the server for each request, in microseconds."""
+    worker_cost: list[float] = field(default_factory=list)
+    """The same of all that runs below the server."""
 
     def spread(self, name: str, scale: float = 1.0) -> Spread:
         return Spread.of([getattr(each, name) * scale for each in self.loads])
@@ -96,12 +101,23 @@ def _measure_one(setting: Setting, endpoint: Endpoint, measured: Measured) -> No
         if endpoint.is_durable:
             jobs.drained()  # the worker is up, and so is the link to it
         measured.flushes.append(setting.flush_ms())
+        before = _processor_times(server)
         result = load.put(server.port, endpoint.path, connections=CONNECTIONS, seconds=setting.pick(3, 1))
         measured.loads.append(result)
         if endpoint.is_durable:
             measured.drains.append(_checked(jobs, result, warm.accepted))
+        own, worker = (late - early for early, late in zip(before, _processor_times(server), strict=True))
+        measured.own_cost.append(own / result.answers * 1e6)
+        measured.worker_cost.append(worker / result.answers * 1e6)
+        measured.flushes.append(setting.flush_ms())
     if result.accepted != result.answers:
         raise Broken(f"{endpoint.name}: only {result.accepted} of {result.answers} requests were accepted")
+
+
+def _processor_times(server: Server) -> tuple[float, float]:
+    """What the server and what runs below it have used, in seconds."""
+    processes = server.process.tree()
+    return processor_time(processes[:1]), processor_time(processes[1:])
 
 
 def _checked(jobs: durable.Jobs, result: Load, warm: int) -> durable.Drained:
@@ -114,7 +130,10 @@ def _checked(jobs: durable.Jobs, result: Load, warm: int) -> durable.Drained:
 
 def _told(endpoint: Endpoint, measured: Measured) -> str:
     last = measured.loads[-1]
-    text = f"{endpoint.name}: {last.rate:,.0f} requests/s, p50 {last.p50 * 1e3:.2f} ms, p99 {last.p99 * 1e3:.2f} ms"
+    text = (
+        f"{endpoint.name}: {last.rate:,.0f} requests/s, p50 {last.p50 * 1e3:.2f} ms, p99 {last.p99 * 1e3:.2f} ms, "
+        f"{measured.own_cost[-1]:.0f} + {measured.worker_cost[-1]:.0f} µs"
+    )
     if measured.drains:
         drain = measured.drains[-1]
         text += f"; backlog {drain.backlog:,} jobs, drained in {drain.seconds:.2f} s"
@@ -122,8 +141,17 @@ def _told(endpoint: Endpoint, measured: Measured) -> str:
 
 
 def _table(measured: dict[Endpoint, Measured], ceiling: float) -> Table:
-    columns = ["endpoint", "requests/s", "ratio", "p50, ms", "p99, ms", "backlog", "drained, s", "fsync, ms"]
-    table = Table("(a) HTTP: an endpoint that adds one no-op task", columns)
+    columns = [
+        "endpoint",
+        "requests/s",
+        "ratio",
+        "p50, ms",
+        "p99, ms",
+        "processor, µs",
+        "backlog",
+        "drained, s",
+    ]
+    table = Table("(a) HTTP: an endpoint that adds one no-op task", [*columns, "fsync, ms"])
     for endpoint, rounds in measured.items():
         table.add(
             endpoint.name,
@@ -131,11 +159,19 @@ def _table(measured: dict[Endpoint, Measured], ceiling: float) -> Table:
             rounds.ratio_to(measured[BASE]).told(2),
             rounds.spread("p50", 1e3).told(2),
             rounds.spread("p99", 1e3).told(2),
+            _cost_cell(rounds),
             *_drain_cells(rounds),
             Spread.of(rounds.flushes).told(2),
         )
     table.notes += _notes(measured, ceiling)
     return table
+
+
+def _cost_cell(rounds: Measured) -> str:
+    own, worker = Spread.of(rounds.own_cost), Spread.of(rounds.worker_cost)
+    if not own.most:
+        return ""
+    return f"{own.median:.0f} + {worker.median:.0f}" if rounds.drains else f"{own.median:.0f}"
 
 
 def _drain_cells(rounds: Measured) -> tuple[str, str]:
@@ -153,6 +189,8 @@ def _notes(measured: dict[Endpoint, Measured], ceiling: float) -> list[str]:
     return [
         "ratio: to in-memory `async def` in the same round; backlog: jobs that had not ended when the "
         "last answer had come; drained: how long after it the last one ended.",
+        "processor: what the server and, after the plus, the worker used for each request; less in sum "
+        "than two cores have means that something waited, for the disk or for its turn.",
         f"{rounds} rounds, {CONNECTIONS} connections; uvicorn with uvloop and httptools, one process. "
         f"The load generator reaches {ceiling:,.0f} requests/s against a server that does nothing, "
         f"and used at most {share:.2f} of a core here.",
