@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _in_worker = False
+_is_importing = False
 
 
 def in_worker() -> bool:
@@ -11,6 +12,17 @@ def in_worker() -> bool:
 
 
 def enter_worker() -> None:
-    """Declare this process a worker's child. TaskQueue starts nothing here from now on."""
-    global _in_worker
-    _in_worker = True
+    """Declare this process a worker's child, about to import the app. TaskQueue starts nothing here from now on."""
+    global _in_worker, _is_importing
+    _in_worker = _is_importing = True
+
+
+def is_importing() -> bool:
+    """Whether this child is still importing the app: a server that starts meanwhile was started by the import."""
+    return _is_importing
+
+
+def has_imported() -> None:
+    """The app is imported; from now on its lifespan may run here."""
+    global _is_importing
+    _is_importing = False

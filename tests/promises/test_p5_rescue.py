@@ -1,6 +1,5 @@
 """P5."""
 
-import signal
 
 
 def test_a_job(house):

@@ -25,7 +25,7 @@ from outlast.fastapi.holds import Holds
 from outlast.fastapi.inline import Inline, Turn
 from outlast.handle import Job
 from outlast.job import NewJob
-from outlast.role import in_worker
+from outlast.role import in_worker, is_importing
 from outlast.worker.app import settings_of
 from outlast.worker.host import Host
 
@@ -96,6 +96,8 @@ class TaskQueue(queue.TaskQueue):
 
         @asynccontextmanager
         async def lifespan(served: Any) -> AsyncIterator[Any]:
+            if is_importing():
+                raise AppRefused("a worker that imports the app must not start a server by it")
             async with theirs(served) as state, self._running():
                 yield state
             if not in_worker():

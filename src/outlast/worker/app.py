@@ -8,6 +8,7 @@ import sys
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
+from outlast import role
 from outlast.errors import AppNotFound
 from outlast.queue import TaskQueue
 from outlast.target import Target
@@ -18,7 +19,9 @@ def find_queue(target: Target, url: str | None = None) -> TaskQueue:
     """Import the app and return its TaskQueue: the one for this store where there are several. Raises AppNotFound."""
     sys.path[:] = target.path
     os.chdir(target.folder)
+    sys.argv[1:] = []  # ours are not the app's
     found = _named(_imported(target), target)
+    role.has_imported()
     queues = (
         [found] if isinstance(found, TaskQueue) else [queue for queue in TaskQueue.made if queue.app is found]
     )

@@ -13,28 +13,38 @@ from typing import Protocol
 from outlast.clock import steady
 from outlast.job import Claimed, State
 from outlast.lifecycle import Ending
+from outlast.options import NO_OPTIONS
 from outlast.store import Settled
 from outlast.worker.children import Running
-from outlast.worker.settings import Settings
+from outlast.worker.settings import Settings, cores
 
 _log = logging.getLogger("outlast.worker")
 _jobs = logging.getLogger("outlast.jobs")
 
 
 def worker_started(worker: str, settings: Settings) -> None:
-    queues = ", ".join(settings.queues) if settings.queues else "all"
     _log.info(
-        "worker started: store %s, queues %s, %d children with %d slots each, app %s, grace %g s, "
-        "finished jobs kept for %s; worker=%s",
+        "worker started: app %s, store %s, queues %s, %d children of %d slots (%d cores), %d attempts unless a task "
+        "says otherwise, grace %s, ended jobs kept for %s; worker=%s",
+        settings.target.name,
         settings.url,
-        queues,
+        ", ".join(settings.queues) if settings.queues else "all",
         settings.children,
         settings.slots,
-        settings.target.name,
-        settings.grace.total_seconds(),
-        settings.retention,
+        cores(),
+        NO_OPTIONS.attempts,
+        _words(settings.grace),
+        _words(settings.retention),
         worker,
     )
+
+
+def _words(duration: timedelta) -> str:
+    """In the largest unit that leaves no rest."""
+    for unit, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if duration and duration % timedelta(seconds=unit) == timedelta(0):
+            return f"{duration // timedelta(seconds=unit)} {name}"
+    return f"{duration.total_seconds():g} s"
 
 
 def worker_leaving(worker: str, running: int, grace: timedelta) -> None:

@@ -60,7 +60,7 @@ class Host:
             await asyncio.wait([self._code], timeout=self._settings.grace.total_seconds() + _LAST_WISH)
 
     async def _mind(self) -> None:
-        pause = _LOOK_AGAIN
+        pause = 0.0
         while True:
             if not self._premises.seat_is_free():
                 await self._until_gone()
@@ -69,12 +69,13 @@ class Host:
             self._code = self._begin()
             code = await asyncio.shield(self._code)
             self._close_pipe()
-            if code in (0, SEAT_TAKEN) or steady() - began > _LONG_ENOUGH:
-                pause = _LOOK_AGAIN
+            if code == SEAT_TAKEN:
                 continue
+            if steady() - began > _LONG_ENOUGH:
+                pause = 0.0
             _log.error("the worker ended with exit code %d; starting it again in %g s", code, pause)
             await asyncio.sleep(pause)
-            pause = min(_LONGEST_PAUSE, pause * 2)
+            pause = min(_LONGEST_PAUSE, max(_LOOK_AGAIN, pause * 2))
 
     def _begin(self) -> asyncio.Future[int]:
         """Start the supervisor in a session of its own, out of reach of Ctrl-C. Its exit code to come."""
