@@ -130,6 +130,8 @@ if not TYPE_CHECKING:
         What is annotated is any object: older versions of FastAPI refuse Depends for a subclass of their own class.
         """
 
+        __dict__ = property(lambda self: _Class.__dict__)  # where mock looks for what it shall restore
+
         def __init__(self):
             super().__init__(object, (Depends(provide),))
 
