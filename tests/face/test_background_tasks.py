@@ -153,7 +153,16 @@ async def test_every_keyword_belongs_to_the_function(app, queue):
     assert (await call(app, queue, "/")).status == 200
     [job] = jobs(queue)
     assert job.queue == "default"
-    assert all(word in job.luggage for word in ('"queue"', '"func"', '"self"'))
+    assert all(word in job.luggage for word in ('"queue":"q"', '"func":"f"', '"self":"s"'))
+
+
+async def test_the_function_may_be_given_by_name_as_in_fastapi(app, queue):
+    @app.get("/")
+    async def add(background: BackgroundTasks):
+        background.add_task(func=note, text="t")
+
+    assert (await call(app, queue, "/")).status == 200
+    assert tasks(queue) == ["note"]
 
 
 # ---- a class
