@@ -93,14 +93,14 @@ class TaskQueue:
 
     @contextmanager
     def switched(self, *, store: str, worker: str) -> Iterator[None]:
-        """For tests: another store and another worker for a while; everything it did there is closed at the end."""
-        before = self.url, self.worker, self._writer, self._reader
+        """For tests: another store and another worker for a while; what it has open there is closed at the end."""
+        before = dict(vars(self))
         self._use(store, worker)
         try:
             yield
         finally:
             self.close()
-            self.url, self.worker, self._writer, self._reader = before
+            vars(self).update(before)
 
     # ---- tasks
 

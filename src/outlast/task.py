@@ -41,18 +41,18 @@ class Task(Generic[P, R]):
         self.call = Call(self, options)
         """The task with its own options alone."""
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.func(*args, **kwargs)
 
     def options(self, **given: Unpack[GivenOptions]) -> Call[P, R]:
         """This task with other options for one call. Raises OptionRefused."""
         return Call(self, self.call.settings.changed(given))
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Commit one call of it; on disk when this returns. Raises LuggageRefused, NotConfirmed."""
         return self.queue.enqueue(self, *args, **kwargs)
 
-    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+    async def aenqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """`enqueue` without blocking the loop."""
         return await self.queue.aenqueue(self, *args, **kwargs)
 
@@ -68,7 +68,7 @@ class Task(Generic[P, R]):
 class AsyncTask(Task[P, R]):
     """The task of an `async def`, which others recognise as one."""
 
-    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:  # type: ignore[override]
+    async def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:  # type: ignore[override]
         return await cast(Any, self.func(*args, **kwargs))
 
 
@@ -130,14 +130,14 @@ class Call(Generic[P, R]):
         retry = settings.retry.to_row()
         self._row = (timeout, settings.attempts, retry, int(settings.at_most_once), None, 0, None)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.task.func(*args, **kwargs)
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Commit this call; on disk when this returns. Raises LuggageRefused, NotConfirmed."""
         return self.task.queue.enqueue(self, *args, **kwargs)
 
-    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+    async def aenqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """`enqueue` without blocking the loop."""
         return await self.task.queue.aenqueue(self, *args, **kwargs)
 

@@ -155,7 +155,7 @@ def test_a_function_that_no_worker_could_find_is_refused_at_once():
 
 
 def test_arguments_that_do_not_fit_the_function_are_refused_at_once():
-    with pytest.raises(TypeError, match=r"missing a required argument: 'a'|missing .*a"):
+    with pytest.raises(TypeError, match="misses 'a'"):
         row(add)
 
 

@@ -109,21 +109,21 @@ class TaskQueue(queue.TaskQueue):
     async def _running(self) -> AsyncIterator[None]:
         """The worker, from the app's start-up to its shutdown."""
         sleeps, self._sleeps = self._sleeps, False
-        if sleeps:
-            self._wake()
+        host = self._wake() if sleeps else None
         try:
             async with self.inline.serving() if self.inline and not in_worker() else nullcontext():
                 yield
         finally:
-            if self._host is not None:
-                await self._host.astop()
+            if host is not None:
+                await host.astop()
             self._host, self._sleeps = None, sleeps
 
-    def _wake(self) -> None:
+    def _wake(self) -> Host:
         """Start the worker beside this server, if nobody has. Needs the running loop."""
         if self._host is None:
             self._host = Host(settings_of(self, hosted=True))
         self._host.start()
+        return self._host
 
     # ---- commits
 

@@ -23,6 +23,17 @@ from outlast.handle import Job
 P = ParamSpec("P")
 
 
+def _named(*args: Any, **kwargs: Any) -> None:
+    """Stands for a function that was given as a keyword."""
+
+
+def _taken_from(kwargs: dict[str, Any]) -> Callable[..., Any]:
+    if "func" not in kwargs:
+        raise TypeError("add_task() needs the function to run")
+    func: Callable[..., Any] = kwargs.pop("func")
+    return func
+
+
 class BackgroundTasks(PlainTasks):
     """Tasks that run after the response, and survive whatever happens to the server.
 
@@ -52,11 +63,15 @@ class BackgroundTasks(PlainTasks):
         tasks._jobs = receipt
         return tasks
 
-    def add_task(self, func: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Job:  # type: ignore[override]
+    def add_task(  # type: ignore[override]
+        self, func: Callable[P, Any] = _named, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Job:
         """Add a call of a function or task, its arguments packed as they are now. Every keyword is the function's.
 
         Raises TaskRefused, LuggageRefused, LuggageTooLarge.
         """
+        if func is _named:  # FastAPI's takes `func=` too
+            func = _taken_from(kwargs)
         job = self._jobs.add(func, args, kwargs)
         self._added.append((func, args, kwargs))
         return job
@@ -129,6 +144,8 @@ if not TYPE_CHECKING:
 
         What is annotated is any object: older versions of FastAPI refuse Depends for a subclass of their own class.
         """
+
+        __dict__ = property(lambda self: _Class.__dict__)  # where mock looks for what it shall restore
 
         def __init__(self):
             super().__init__(object, (Depends(provide),))

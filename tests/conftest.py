@@ -1,0 +1,12 @@
+"""What the whole suite shares.
+
+With OUTLAST_TEST_SEAM=public the suite finds a FastAPI that does not keep its exit stacks where Outlast knows them to
+be, so that everything goes through FastAPI's public names alone.
+"""
+
+import os
+
+if os.environ.get("OUTLAST_TEST_SEAM") == "public":
+    from outlast.fastapi import seam
+
+    seam.STACKS = ()
