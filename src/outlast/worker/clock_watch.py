@@ -13,9 +13,7 @@ class ClockWatch:
         self._offset = now / 1e6 - steady
 
     def jump(self, now: int, steady: float) -> float:
-        """Seconds that the clock was set forward (or back, if negative) since the last jump; 0.0 if it was not."""
+        """Seconds that the clock was set forward (or back, if negative) since it was last asked; 0.0 if it was not."""
         moved = now / 1e6 - steady - self._offset
-        if abs(moved) < _LEAST:
-            return 0.0
         self._offset += moved
-        return moved
+        return moved if abs(moved) >= _LEAST else 0.0
