@@ -119,7 +119,7 @@ class Site:
 def test_a_job_runs_in_the_one_worker_however_the_app_is_served(
     house: House, words: list[str | Path]
 ) -> None:
-    """Broken by naming the app wrongly to the child, by starting a supervisor in each server, by running in the server."""
+    """Broken by naming the app wrongly to the child, by a supervisor in each server, by running in the server."""
     source = APP if "--factory" in words else MAIN
     site = Site(house, words, source)
 
