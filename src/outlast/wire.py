@@ -2,7 +2,7 @@
 
 The first element of a message says what it is:
 
-    server → supervisor   insert n rows · ring · watch
+    server → supervisor   write n rows server ids-to-let-go · ring
     supervisor → server   kept n · refused n text
     supervisor → child    run jobs · stop id · quit
     child → supervisor    ready · unready text · ended ends · stopping id where is_stuck · unknown id attempt task why

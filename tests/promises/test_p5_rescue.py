@@ -1,7 +1,6 @@
 """P5."""
 
 
-
 def test_a_job(house):
     worker = house.worker()
     job = house.add("app:work", {"value": 3})

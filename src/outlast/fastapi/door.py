@@ -65,7 +65,7 @@ class Door:
         finally:
             current.reset(token)
             if passage.held:
-                self._queue.holds.let_go(job.id for job in passage.held)
+                self._queue.holds.let_go([job.id for job in passage.held])
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Nothing here is a receipt for anything: every job is committed by itself."""

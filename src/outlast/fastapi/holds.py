@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 from outlast.job import NewJob
@@ -26,8 +27,19 @@ class Holds:
         """The id that jobs are held by; workers see by its lock whether this process lives."""
         return self._writer.server()
 
-    def let_go(self, ids: Iterable[str]) -> None:
+    def let_go(self, ids: Sequence[str]) -> None:
         """Release jobs soon. If it fails, a worker does once this server has ended."""
+        told = self._writer.unhold(ids)
+        if told is None:
+            self._let_go_by_thread(ids)
+        else:
+            told.add_done_callback(lambda done: self._after_link(done, ids))
+
+    def _after_link(self, done: asyncio.Future[None], ids: Sequence[str]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            self._let_go_by_thread(ids)
+
+    def _let_go_by_thread(self, ids: Sequence[str]) -> None:
         with self._lock:
             is_asked = bool(self._ended)
             self._ended += ids
@@ -37,7 +49,7 @@ class Holds:
     def settle(self, jobs: list[NewJob]) -> None:
         """For jobs whose commit nobody waited for to the end: commit them if they are not, then release them."""
         self._writer.post(lambda store: store.insert(jobs))
-        self.let_go(job.id for job in jobs)
+        self.let_go([job.id for job in jobs])
 
     def _unhold(self, store: Store) -> None:
         with self._lock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import cast
 
@@ -38,6 +38,8 @@ class Link(asyncio.Protocol):
         self._next_try = 0.0
         self._number = 0
         self._rows: list[NewJob] = []
+        self._server: str | None = None
+        self._let_go: list[str] = []
         self._sharers: list[asyncio.Future[None]] = []
         self._sent: dict[int, list[asyncio.Future[None]]] = {}
         self._unframer = wire.Unframer()
@@ -53,12 +55,22 @@ class Link(asyncio.Protocol):
 
     async def insert(self, jobs: Sequence[NewJob]) -> None:
         """Send rows and wait until they are on disk. Raises LinkLost, NotConfirmed."""
-        kept = self.loop.create_future()
+        self._rows += jobs
+        await self._share()
+
+    def unhold(self, server: str, ids: Iterable[str]) -> asyncio.Future[None]:
+        """Let jobs go that this server holds; the future tells when it is done, or fails as `insert` does."""
+        self._server = server
+        self._let_go += ids
+        return self._share()
+
+    def _share(self) -> asyncio.Future[None]:
+        """The answer to the message of this round."""
         if not self._sharers:
             self.loop.call_soon(self._send)
-        self._rows += jobs
+        kept: asyncio.Future[None] = self.loop.create_future()
         self._sharers.append(kept)
-        await kept
+        return kept
 
     def close(self) -> None:
         if self._transport is not None:
@@ -79,7 +91,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         waiting = [kept for sharers in self._sent.values() for kept in sharers] + self._sharers
-        self._sent, self._sharers, self._rows = {}, [], []
+        self._sent, self._sharers, self._rows, self._let_go = {}, [], [], []
         for kept in waiting:
             if not kept.done():
                 kept.set_exception(LinkLost())
@@ -100,8 +112,8 @@ class Link(asyncio.Protocol):
             return
         self._number += 1
         self._sent[self._number] = self._sharers
-        self._transport.write(wire.frame("insert", self._number, self._rows))
-        self._rows, self._sharers = [], []
+        self._transport.write(wire.frame("write", self._number, self._rows, self._server, self._let_go))
+        self._rows, self._let_go, self._sharers = [], [], []
         if self._watchdog is None:
             self._watchdog = self.loop.call_later(PATIENCE, self._check, self._number)
 

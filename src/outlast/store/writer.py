@@ -67,6 +67,11 @@ class Writer:
         await _bounded(asyncio.wrap_future(self._own_thread().insert(jobs)), timeout)
         self.ring()
 
+    def unhold(self, ids: Sequence[str]) -> asyncio.Future[None] | None:
+        """Let jobs go that this process holds, down the link; None where no supervisor answers."""
+        link = self._open_link()
+        return None if link is None else link.unhold(self.server(), ids)
+
     def call(self, ask: Callable[[Store], T]) -> T:
         """Ask the store something, on the thread that owns it."""
         answer: T = self._own_thread().ask(ask).result()

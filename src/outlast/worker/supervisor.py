@@ -18,7 +18,7 @@ import selectors
 import signal
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from outlast import locks
 from outlast.clock import SystemClock, steady, to_instant
@@ -45,8 +45,16 @@ _RUNNING = JobFilter(state=State.RUNNING)
 _ALL = 1_000_000
 _NEVER_BEGUN = Released("claimed in a commit that was not confirmed", begun=False)
 
-Insert = tuple[Peer, int, list[NewJob]]
-"""Rows from a server, under the number that the answer must bear."""
+
+class Insert(NamedTuple):
+    """What a server wants written, under the number that the answer must bear."""
+
+    peer: Peer
+    number: int
+    rows: list[NewJob]
+    server: str | None
+    let_go: list[str]
+    """Jobs that this server holds no longer."""
 
 
 class Supervisor:
@@ -191,15 +199,17 @@ class Supervisor:
 
     def _on_server_message(self, peer: Peer, message: list[Any]) -> None:
         verb, *rest = message
-        if verb == "insert":
-            self._on_insert(peer, *rest)
+        if verb == "write":
+            self._on_write(peer, *rest)
         elif verb == "ring":
             self._look = self._was_rung = True
             self._servers.discard(peer)  # it only rings, and goes
 
-    def _on_insert(self, peer: Peer, number: int, rows: list[list[Any]]) -> None:
+    def _on_write(
+        self, peer: Peer, number: int, rows: list[list[Any]], server: str | None, let_go: list[str]
+    ) -> None:
         try:
-            self._inserts.append((peer, number, [NewJob._make(row) for row in rows]))
+            self._inserts.append(Insert(peer, number, [NewJob._make(row) for row in rows], server, let_go))
         except TypeError as error:  # columns that are not ours
             peer.send("refused", number, f"the worker is of another version than the server: {error}")
 
@@ -312,8 +322,8 @@ class Supervisor:
             self._one_by_one(inserts, ends, error)
             return
         self._ends = []
-        for peer, number, _ in inserts:
-            peer.send("kept", number)
+        for insert in inserts:
+            insert.peer.send("kept", insert.number)
         for (running, _), end in zip(ends, settled, strict=True):
             events.attempt_ended(running, end)
         if claimed:
@@ -326,9 +336,9 @@ class Supervisor:
     ) -> tuple[list[Settled], list[Claimed], Claimed | None]:
         """Whatever the store may refuse is done in here: once it has committed, nothing stands before the hand-out."""
         store, settled, claimed, alone = self._store, [], [], None
-        with store.transaction(flush=bool(inserts)):
-            for _, _, rows in inserts:
-                store.insert(rows)
+        with store.transaction(flush=any(insert.rows for insert in inserts)):
+            for insert in inserts:
+                _write(store, insert)
             if ends:
                 settled = store.settle([end for _, end in ends])
             if looking or ((inserts or ends) and self._can_claim()):
@@ -388,8 +398,8 @@ class Supervisor:
     def _store_failed(self, inserts: list[Insert], error: StoreError) -> None:
         """Ends are kept and written later; rows are refused, and their servers say 503."""
         events.store_failed(error)
-        for peer, number, _ in inserts:
-            peer.send("refused", number, str(error))
+        for insert in inserts:
+            insert.peer.send("refused", insert.number, str(error))
         self._may_have_strays = True
         self._pause_until = steady() + 0.5
 
@@ -399,13 +409,14 @@ class Supervisor:
             raise error
         events.store_failed(error)
         self._ends = []
-        for peer, number, rows in inserts:
+        for insert in inserts:
             try:
-                self._store.insert(rows)
+                with self._store.transaction(flush=True):
+                    _write(self._store, insert)
             except Exception as refusal:
-                peer.send("refused", number, f"{type(refusal).__name__}: {refusal}")
+                insert.peer.send("refused", insert.number, f"{type(refusal).__name__}: {refusal}")
             else:
-                peer.send("kept", number)
+                insert.peer.send("kept", insert.number)
         for running, end in ends:
             try:
                 (settled,) = self._store.settle([end])
@@ -601,6 +612,13 @@ class Supervisor:
         self._store.close()
         locks.release(self._premises.worker(self.id), remove=True)
         events.worker_left(self.id)
+
+
+def _write(store: Store, insert: Insert) -> None:
+    if insert.rows:
+        store.insert(insert.rows)
+    if insert.let_go and insert.server is not None:
+        store.unhold(insert.server, insert.let_go)
 
 
 def _death(code: int) -> str:
