@@ -1,6 +1,7 @@
 """What a function takes, and which argument goes to which parameter: from a call to keys, and back. Pure.
 
 A key is the name of a parameter; "*" for all that goes into `*args`; "**" and its name for what goes into `**kwargs`.
+Under "@" goes a checksum of the annotations of what is carried, which tells whether they have changed since.
 Nothing of FastAPI is imported: its Depends is told by its name.
 """
 
@@ -16,6 +17,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from outlast.errors import LuggageMisfit, LuggageRefused
+from outlast.instances import shape_of
 
 NOTHING: Any = inspect.Parameter.empty
 """Stands for a default or an annotation that is not there, as None may be one."""
@@ -119,7 +121,6 @@ def _is_depends(marker: object) -> bool:
 
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
-
 """The arguments and the keyword arguments of a call."""
 
 OLD_ROW = "run this job with the code that it was enqueued by, or cancel it"
@@ -137,18 +138,29 @@ class Binding:
         self._names = frozenset(parameter.name for parameter in parameters if parameter.by_name)
         self._required = frozenset(parameter.name for parameter in parameters if parameter.required)
         self._open_names = self._names - self.depends
-        # A call of a shape that was seen before needs no checking: so many by position, and these by name.
-        self._keys_of_shapes: dict[tuple[int | str, ...], tuple[str, ...]] = {}
+        self._shapes = {"**": 0} | {parameter.key: _shape(parameter) for parameter in parameters}
+        # What a call of one form, so many by position and these by name, was found to be bound to.
+        self._known_forms: dict[tuple[object, ...], tuple[tuple[str, ...], int]] = {}
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments by their keys. Raises LuggageRefused if the function cannot be called so."""
-        keys = self._keys_of_shapes.get((len(args), *kwargs))
-        if keys is not None:
-            return dict(zip(keys, (*args, *kwargs.values()), strict=True))
+        form = (len(args), *kwargs)
+        known = self._known_forms.get(form)
+        if known is not None:
+            keys, shape = known
+            return dict(zip(keys, (*args, *kwargs.values(), shape), strict=False))
         bound = self._checked(args, kwargs)
-        if self._by_key.keys() >= bound.keys() and "*" not in bound:
-            self._keys_of_shapes[len(args), *kwargs] = tuple(bound)
+        is_named = "*" not in bound and self._by_key.keys() >= bound.keys()
+        shape = self.shape(bound)
+        if shape:
+            bound["@"] = shape
+        if is_named:
+            self._known_forms[form] = (tuple(bound), shape)
         return bound
+
+    def shape(self, keys: Iterable[str]) -> int:
+        """A checksum of the annotations under these keys, 0 if there are none."""
+        return sum(self._shapes.get(key, self._shapes["**"]) for key in keys)
 
     def fit(self, bound: dict[str, Any]) -> Call:
         """The call of today's function that stored arguments make. Raises LuggageMisfit if there is none."""
@@ -221,7 +233,10 @@ class Binding:
             is_known = name in self._open_names or (name == key and name in self._positions)
             if not is_known and "**" not in self._by_key:
                 raise self._misfit(f"has no parameter {name!r} any more, and this job carries one", "")
-            named[name if is_known else f"**{name}"] = value
+            key_today = name if is_known else f"**{name}"
+            if key_today in named:
+                raise self._misfit(f"takes {name!r} once now, and this job carries two", "")
+            named[key_today] = value
         return named
 
     def _by_position(self, named: dict[str, Any], surplus: list[Any]) -> tuple[Any, ...]:
@@ -239,6 +254,10 @@ class Binding:
 
     def _misfit(self, what: str, cure: str) -> LuggageMisfit:
         return LuggageMisfit(f"{self._function}() {what}; {cure}{OLD_ROW}")
+
+
+def _shape(parameter: Parameter) -> int:
+    return 0 if parameter.annotation is NOTHING else shape_of([(parameter.key, parameter.annotation)])
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields as fields_of
 from dataclasses import is_dataclass
 from enum import Enum, Flag
@@ -226,6 +226,8 @@ def _read_model(kind: Any, shape: int, fields: dict[str, Any], *beyond: Any) -> 
 def _validated(kind: Any, fields: dict[str, Any], were_set: list[str] | None, private: dict[str, Any]) -> Any:
     if kind.model_config.get("extra") != "allow":
         _refuse_unknown(kind, fields.keys() - kind.model_fields.keys())
+    if kind.__pydantic_root_model__:
+        return kind.model_validate(fields["root"])
     model = kind.model_validate({_alias(kind, name): value for name, value in fields.items()})
     if were_set is not None:
         model.__pydantic_fields_set__.intersection_update(were_set)
@@ -248,12 +250,14 @@ def _refuse_unknown(kind: type, unknown: set[str]) -> None:
 
 @lru_cache(maxsize=4096)
 def _shape_of(kind: Any) -> int:
-    """A checksum of the fields and their annotations, the same in every process that runs the same code."""
     if _is_model(kind):
-        fields = [(name, field.annotation) for name, field in kind.model_fields.items()]
-    else:
-        fields = [(field.name, field.type) for field in fields_of(kind)]
-    text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(fields))
+        return shape_of((name, field.annotation) for name, field in kind.model_fields.items())
+    return shape_of((field.name, field.type) for field in fields_of(kind))
+
+
+def shape_of(annotated: Iterable[tuple[str, Any]]) -> int:
+    """A checksum of names and their annotations, the same in every process that runs the same code."""
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr([*annotated]))
     return crc32(re.sub(r"\b__(mp_)?main__\b", import_name("__main__"), text).encode())
 
 

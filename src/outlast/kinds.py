@@ -61,7 +61,7 @@ def _unescape(text: str) -> str:
 
 def _instant(value: datetime | time) -> list[Any]:
     zone = value.tzinfo
-    if zone is None or _is_bare_offset(zone):
+    if zone is None or _is_iso(zone):
         return [value.isoformat(), 1] if value.fold else [value.isoformat()]
     return [value.replace(tzinfo=None).isoformat(), value.fold, zone]
 
@@ -78,8 +78,13 @@ def _offset(zone: timezone) -> list[Any]:
     return [offset] if _is_bare_offset(zone) else [offset, zone.tzname(None)]
 
 
+def _is_iso(zone: tzinfo) -> bool:
+    """Whether `fromisoformat` makes the zone anew; it misreads microseconds of an offset."""
+    return _is_bare_offset(zone) and not (zone.utcoffset(None) or timedelta()).microseconds
+
+
 def _is_bare_offset(zone: tzinfo) -> bool:
-    """A fixed offset without a name of its own, which ISO 8601 tells whole."""
+    """A fixed offset without a name of its own."""
     return type(zone) is timezone and repr(zone) == repr(timezone(zone.utcoffset(None)))
 
 

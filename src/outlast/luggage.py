@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import lru_cache, partial
+from json.encoder import encode_basestring_ascii
 from types import GenericAlias
 from typing import Any
 
@@ -85,8 +86,17 @@ class Signature:
         return text
 
     def unpack(self, text: str) -> Call:
-        """What to call the function with: `args, kwargs`. Raises LuggageMisfit if the row does not fit it today."""
-        return self._binding.fit(self._opened(text) if '"$"' in text else self._decoded(text))
+        """What to call the function with: `args, kwargs`.
+
+        Raises LuggageMisfit if the row does not fit the function of today. Its annotations are asked only if they are
+        others than when the call was packed: an argument that no annotation ever suited has been accepted as it is.
+        """
+        if '"$"' in text:
+            return self._binding.fit(self._opened(text))
+        bound = self._decoded(text)
+        if self._has_changed(bound):
+            self._ask_annotations(bound)
+        return self._binding.fit(bound)
 
     def _write(self, key: str, value: Any, limit: int) -> str:
         label = self._label(key)
@@ -117,15 +127,23 @@ class Signature:
             bound: dict[str, Any] = _read(text)
         except Exception:  # whatever the user's classes raise
             bound = {key: self._read(key, packed) for key, packed in self._decoded(text).items()}
+        has_changed = self._has_changed(bound)
         for key, value in bound.items():
             if type(value) is ByAnnotation:
-                bound[key] = self._validated(key, value)
+                bound[key] = self._validated(key, value, has_changed)
+        if has_changed:
+            self._ask_annotations(bound)
         return bound
+
+    def _has_changed(self, bound: dict[str, Any]) -> bool:
+        """Whether what is carried was annotated otherwise when it was packed. Takes the checksum out of `bound`."""
+        shape = bound.pop("@", None)
+        return shape is not None and shape != self._binding.shape(bound)
 
     def _decoded(self, text: str) -> dict[str, Any]:
         try:
             bound = _decode(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise LuggageMisfit(f"the stored arguments of {self.function}() are not JSON: {error}") from error
         if type(bound) is not dict:
             raise LuggageMisfit(
@@ -139,14 +157,26 @@ class Signature:
         except Exception as error:
             raise self._misfit(key, _told(error)) from error
 
-    def _validated(self, key: str, value: ByAnnotation) -> Any:
-        adapter = self._adapter(key)
+    def _validated(self, key: str, value: ByAnnotation, has_changed: bool) -> Any:
+        adapter = None if has_changed else self._adapter(key)
         if adapter is None:
-            raise self._misfit(key, "it was written by an annotation that the parameter no longer has")
+            raise self._misfit(
+                key, "it was written by its annotation, and the annotations have changed since"
+            )
         try:
             return adapter.validate_json(value.text)
         except Exception as error:
             raise self._misfit(key, _told(error)) from error
+
+    def _ask_annotations(self, bound: dict[str, Any]) -> None:
+        """They have changed since: does each value still suit? If so it arrives as it was passed, not coerced."""
+        for key, value in bound.items():
+            adapter = self._adapter(key)
+            if adapter is not None:
+                try:
+                    adapter.validate_python(value)
+                except Exception as error:  # also what validators of the user raise
+                    raise self._misfit(key, _told(error)) from error
 
     def _misfit(self, key: str, why: str) -> LuggageMisfit:
         return LuggageMisfit(
@@ -168,7 +198,7 @@ def _plain_text(bound: dict[str, Any]) -> str | None:
 
 
 def _joined(texts: dict[str, str]) -> str:
-    return "{" + ",".join(f"{json.dumps(key)}:{text}" for key, text in texts.items()) + "}"
+    return "{" + ",".join(f"{encode_basestring_ascii(key)}:{text}" for key, text in texts.items()) + "}"
 
 
 def _is_over(limit: int, text: str) -> bool:

@@ -76,7 +76,7 @@ def _name_of_main(module: str) -> str:
     if spec is not None and spec.name not in _MAIN:
         return str(spec.name)
     stem = os.path.splitext(os.path.basename(getattr(main, "__file__", None) or ""))[0]
-    return module if not stem or "." in stem else stem
+    return stem if stem and not stem.startswith("<") and "." not in stem else module
 
 
 def _told_name(obj: object) -> tuple[str, str]:

@@ -12,6 +12,7 @@ time, and refused unless both texts are the same. Only what fits no kind is show
 from __future__ import annotations
 
 import json
+import json.encoder
 import re
 from collections.abc import Callable, Iterable
 from itertools import repeat
@@ -32,13 +33,28 @@ PLAIN: frozenset[type] = frozenset([str, int, float, bool, type(None)])
 MAX_DEPTH = 64
 """Levels of one value inside another. Every level takes a few frames of the stack, which the caller's own share."""
 
+Step = str | int | tuple[object]
+
 _PLAIN_ALWAYS: frozenset[type] = frozenset([bool, type(None)])
 _LONG = 80
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _CONVERT = "convert it to plain values, or to a dataclass or Pydantic model"
-_encode = json.JSONEncoder(
-    ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
-).encode
+
+
+def _encoder() -> Callable[[Any], str]:
+    """JSONEncoder.encode with its C half built once: it builds a new one for every text, which is half of its time."""
+    whole = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"))
+    build: Any = getattr(json.encoder, "c_make_encoder", None)
+    quote = json.encoder.encode_basestring
+    try:
+        chunks = build(None, whole.default, quote, None, ":", ",", False, False, False)
+        known = "".join(chunks([{"a": 1}, "é", None], 0)) == whole.encode([{"a": 1}, "é", None])
+    except TypeError:  # another Python, which has none or takes other arguments
+        known = False
+    return (lambda packed: "".join(chunks(packed, 0))) if known else whole.encode
+
+
+_encode = _encoder()
 
 
 class Uncommon(Exception):
@@ -97,7 +113,7 @@ def reader(resolve: Resolve) -> Callable[[str], Any]:
 
 def _by_kind(value: object, room: int) -> str:
     try:
-        return _written(value, Packer(room=room))
+        return to_text(value) if type(value) in PLAIN else _written(value, Packer(room=room))
     except Uncommon:
         return _written(value, Packer(room=room, careful=True))
 
@@ -165,13 +181,13 @@ class Packer:
         self.tagged = False
         self._plain = _PLAIN_ALWAYS if careful else PLAIN
         self._room = room
-        self._way: list[str | int] = []
+        self._way: list[Step] = []
         self._owners: list[int] = []
 
     @property
     def path(self) -> str:
         """The way from the value to where packing stopped: `[3].owner`."""
-        path = "".join(step if isinstance(step, str) else f"[{step}]" for step in self._way)
+        path = "".join(map(_shown, self._way))
         return path if len(path) < _LONG else f"{path[:_LONG]}…"
 
     def pack(self, value: Any) -> Any:
@@ -219,23 +235,23 @@ class Packer:
         steps = range(len(value)) if isinstance(value, tuple) else repeat("")
         parts = self._each(value, steps, kind.parts(value))
         # In one order, so that equal sets are written alike.
-        return [kind.tag, *(sorted(parts, key=repr) if isinstance(value, set | frozenset) else parts)]
+        return [kind.tag, *(sorted(parts, key=to_text) if isinstance(value, set | frozenset) else parts)]
 
     def _dict(self, value: dict[Any, Any]) -> Any:
         if "$" in value or not all(type(key) is str and (not self.careful or has_json(key)) for key in value):
             return self._pairs(value)
-        return dict(zip(value, self._each(value, map(_key_step, value), value.values()), strict=True))
+        return dict(zip(value, self._each(value, zip(value), value.values()), strict=True))
 
     def _pairs(self, value: dict[Any, Any]) -> Any:
         keys = self._each(value, (f".keys()[{number}]" for number in range(len(value))), value)
-        values = self._each(value, map(_key_step, value), value.values())
+        values = self._each(value, zip(value), value.values())
         return self._tag("dict", *zip(keys, values, strict=True))
 
     def _tag(self, tag: str, *payload: Any) -> dict[str, list[Any]]:
         self.tagged = True
         return {"$": [tag, *payload]}
 
-    def _each(self, owner: object, steps: Iterable[str | int], values: Iterable[Any]) -> list[Any]:
+    def _each(self, owner: object, steps: Iterable[Step], values: Iterable[Any]) -> list[Any]:
         """Packs what `owner` holds; `steps` lead to each. Refuses what holds itself or lies too deep."""
         items = list(values)
         self._room -= len(items)
@@ -257,5 +273,11 @@ class Packer:
         return packed
 
 
-def _key_step(key: object) -> str:
-    return f"[{key!r}]"
+def _shown(step: Step) -> str:
+    """An attribute, an index, or the key of a dict, in a tuple of its own."""
+    if isinstance(step, str):
+        return step
+    try:
+        return f"[{step[0]!r}]" if isinstance(step, tuple) else f"[{step}]"
+    except Exception:  # a vast integer has no repr, and a class of the user may have a bad one
+        return "[…]"

@@ -187,7 +187,7 @@ _STRANGE = _table(
 # By the package that a kind is from, where nothing else is known of it.
 _PACKAGES = _table(
     (
-        "an array, table or image",
+        "a number, array, table or image of a library",
         "pass .tolist() or .item() of it, or save it and pass the path or key",
         "numpy pandas polars pyarrow torch tensorflow jax PIL array",
     ),
