@@ -9,7 +9,7 @@ def test_a_job(house):
 
 
 def test_one_child(house):
-    worker = house.worker(children=1)
+    house.worker(children=1)
     jobs = house.add_all(
         [house.row("app:die") for _ in range(2)] + [house.row("app:work", {"value": i}) for i in range(50)]
     )

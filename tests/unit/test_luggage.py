@@ -20,9 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import PositiveInt, RootModel, create_model
 
-from outlast import instances
 from outlast.errors import LuggageMisfit, LuggageRefused, LuggageTooLarge
-from outlast.luggage import Signature, pack_value, unpack_value
+from outlast.luggage import Signature, instances, pack_value, unpack_value
 from tests import specimens as goods
 from tests.specimens import Admin, Colour, Frozen, Item, Level, Plan, Point, Right, Slug, Stack, User, same
 
@@ -555,7 +554,7 @@ def test_the_shape_of_a_class_is_the_same_in_every_process() -> None:
     code = """
 from typing import Annotated
 from pydantic import AfterValidator, BaseModel
-from outlast.instances import shape_of
+from outlast.luggage.instances import shape_of
 def check(value): return value
 class Model(BaseModel):
     field: list[Annotated[int, AfterValidator(check)]]

@@ -1,6 +1,6 @@
 """The kinds of value that are no JSON of their own: a tag, the parts that it is written by, what makes it of them.
 
-Pure. `outlast.parcel` puts it to use; instances of the user's own classes are in `outlast.instances`.
+Pure. `outlast.luggage.parcel` puts it to use; instances of the user's own classes are in `outlast.luggage.instances`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from outlast.errors import LuggageMisfit, LuggageRefused
-from outlast.instances import shape_of
+from outlast.luggage.instances import shape_of
 
 NOTHING: Any = inspect.Parameter.empty
 """Stands for a default or an annotation that is not there, as None may be one."""

@@ -1,6 +1,6 @@
 """What a job cannot carry, why, and what to do instead. Kinds are told by their names, so that no library is imported.
 
-How the other values are carried is for `outlast.parcel`.
+How the other values are carried is for `outlast.luggage.parcel`.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 from zlib import crc32
 
+from outlast.luggage.refusal import refuse_live, stranger
 from outlast.names import import_name
-from outlast.refusal import refuse_live, stranger
 
 
 class Packing(Protocol):

@@ -5,8 +5,8 @@ JSON's own kinds are written as they are, everything else as an object whose one
     {"$": ["datetime", "2026-01-01T12:00:00+00:00"]}
     {"$": ["model", "shop.orders:Order", 2774083019, {"id": 7, "paid": true}]}
 
-`outlast.kinds` and `outlast.instances` know the kinds. What needed a "$" is read again at once and written a second
-time, and refused unless both texts are the same. Only what fits no kind is shown to Pydantic and the annotation.
+`kinds` and `instances` know the kinds. What needed a "$" is read again at once and written a second time, and refused
+unless both texts are the same. Only what fits no kind is shown to Pydantic and the annotation.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable
 from itertools import repeat
 from typing import Any, NamedTuple
 
-from outlast import instances
-from outlast.instances import Resolve
-from outlast.kinds import MAKERS, Kind, has_json, is_unicode, kind_of
+from outlast.luggage import instances
+from outlast.luggage.instances import Resolve
+from outlast.luggage.kinds import MAKERS, Kind, has_json, is_unicode, kind_of
+from outlast.luggage.refusal import Refusal
 from outlast.names import NotImportable, reference
-from outlast.refusal import Refusal
 
 LIMIT = 1_048_576
 """Bytes that a call's arguments, or a result, may take as JSON, unless told otherwise."""

@@ -1,7 +1,7 @@
 """The arguments of a call as JSON text and back, by the names of the function's parameters. Pure.
 
-A call is one object, `{"to": "a@b.c", "body": "…"}`, whose keys are those of `outlast.binding`. Defaults are not
-carried: those of the function apply when the job runs. How a single value is written is for `outlast.parcel`.
+A call is one object, `{"to": "a@b.c", "body": "…"}`, whose keys are those of `binding`. Defaults are not carried: those
+of the function apply when the job runs. How a single value is written is for `parcel`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from json.encoder import encode_basestring_ascii
 from types import GenericAlias
 from typing import Any
 
-from outlast import parcel
-from outlast.binding import NOTHING, OLD_ROW, Binding, Call, Parameter, parameters_of
 from outlast.errors import LuggageMisfit, LuggageRefused, LuggageTooLarge
+from outlast.luggage import parcel
+from outlast.luggage.binding import NOTHING, OLD_ROW, Binding, Call, Parameter, parameters_of
+from outlast.luggage.parcel import LIMIT, PLAIN, ByAnnotation, TooLarge, Uncommon
+from outlast.luggage.refusal import Refusal
 from outlast.names import resolve
-from outlast.parcel import LIMIT, PLAIN, ByAnnotation, TooLarge, Uncommon
-from outlast.refusal import Refusal
 
 _decode = json.JSONDecoder().decode
 _read = parcel.reader(resolve)
