@@ -17,6 +17,7 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
     multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -68,6 +69,7 @@ class Known:
     before: str | None = None
     attempt: int = 0
     state: State = State.QUEUED
+    expires_at: int | None = None
     had_first_attempt: bool = False
     endings: int = 0
     running_under: str | None = None
@@ -92,6 +94,7 @@ class Machine(RuleBasedStateMachine):
             self.stores[0].enter(worker_record(worker, self.clock))
 
     def teardown(self):
+        self.everything_runs_out()
         for store in self.stores:
             store.close()
         self.folder.cleanup()
@@ -123,7 +126,7 @@ class Machine(RuleBasedStateMachine):
         self.stores[0].insert(chain)
         before = None
         for job in chain:
-            self.known[job.id] = Known(before, held_by=job.held_by)
+            self.known[job.id] = Known(before, held_by=job.held_by, expires_at=job.expires_at)
             before = job.id
         return multiple(*(job.id for job in chain))
 
@@ -136,10 +139,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 1), limit=st.integers(1, 3), alone=st.booleans())
     def a_worker_claims(self, number, limit, alone):
+        self.claim(number, limit, alone=alone)
+
+    def claim(self, number, limit, *, alone):
         for job in self.stores[number].claim(WORKERS[number], limit, alone=alone):
             known = self.known[job.id]
             assert known.state is State.QUEUED
             assert known.held_by is None
+            assert known.expires_at is None or known.expires_at > self.clock.now()
             assert job.attempt == known.attempt + 1
             if known.attempt == 0:
                 self.check_order(job.id)
@@ -154,11 +161,13 @@ class Machine(RuleBasedStateMachine):
             assert known.had_first_attempt or known.state.ended or known.attempt > 1
             before = known.before
 
-    @rule(job_id=jobs, outcome=outcomes, number=st.integers(0, 1))
-    def an_attempt_ends(self, job_id, outcome, number):
-        job = self.running.pop(job_id, None)
-        if job is None:
-            return
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), outcome=outcomes, number=st.integers(0, 1))
+    def an_attempt_ends(self, data, outcome, number):
+        self.end(data.draw(st.sampled_from(sorted(self.running))), outcome, number)
+
+    def end(self, job_id, outcome, number):
+        job = self.running.pop(job_id)
         [settled] = self.stores[number].settle([Ended(job_id, job.attempt, outcome)])
         assert settled.ending is not None
         self.ended(job, outcome, settled.ending.state)
@@ -170,11 +179,11 @@ class Machine(RuleBasedStateMachine):
         known.had_first_attempt |= state.ended or isinstance(outcome, LETS_GO)
         known.stale.append(job)
 
-    @rule(job_id=jobs, outcome=outcomes, number=st.integers(0, 1))
-    def a_stale_attempt_tries_to_end_it(self, job_id, outcome, number):
-        for job in self.known.get(job_id, Known()).stale:
-            [settled] = self.stores[number].settle([Ended(job_id, job.attempt, outcome)])
-            assert settled.ending is None
+    @rule(outcome=outcomes, number=st.integers(0, 1))
+    def stale_attempts_try_to_end(self, outcome, number):
+        stale = [job for known in self.known.values() for job in known.stale]
+        settled = self.stores[number].settle([Ended(job.id, job.attempt, outcome) for job in stale])
+        assert all(one.ending is None for one in settled)
 
     @rule(number=st.integers(0, 1))
     def a_worker_dies(self, number):
@@ -202,6 +211,8 @@ class Machine(RuleBasedStateMachine):
         assert queued == ([job_id] if known.state in (State.FAILED, State.CANCELLED) else [])
         if queued:
             known.state = State.QUEUED
+            if known.expires_at is not None and known.expires_at <= self.clock.now():
+                known.expires_at = None
 
     @rule()
     def a_server_lets_go(self):
@@ -216,6 +227,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def the_late_expire(self):
+        self.expire()
+
+    def expire(self):
         for one in self.stores[1].expire():
             known = self.known[one.id]
             assert known.state is State.QUEUED
@@ -224,7 +238,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def the_old_are_pruned(self):
-        count = self.stores[0].prune(timedelta(seconds=4))
+        count = self.stores[0].prune(timedelta(seconds=1))
         left = {record.id for record in self.stores[0].find(limit=len(self.known) + 1)}
         gone = self.known.keys() - left
         assert len(gone) == count
@@ -251,22 +265,19 @@ class Machine(RuleBasedStateMachine):
         for view in ("held", "waiting", "scheduled", "retrying", "succeeded", "failed", "cancelled"):
             assert counts[view] == sum(record.view == view for record in records)
 
-    @rule()
     def everything_runs_out(self):
-        """Nothing is stuck: with time and a worker, every job that still can ends."""
-        store = self.stores[0]
-        store.unhold("server")
+        """Nothing is stuck: with time and a worker, every job ends."""
+        self.stores[0].unhold("server")
         for known in self.known.values():
             known.held_by = None
-        for job_id in list(self.running):
-            self.an_attempt_ends(job_id, Succeeded(), 0)
         for _ in range(len(self.known) + 1):
-            self.clock.advance(timedelta(hours=2))
-            self.the_late_expire()
-            self.a_worker_claims(0, 100, False)
-            self.a_worker_claims(0, 100, True)
             for job_id in list(self.running):
-                self.an_attempt_ends(job_id, Succeeded(), 0)
+                self.end(job_id, Succeeded(), 0)
+            self.clock.advance(timedelta(hours=2))
+            self.claim(0, 100, alone=False)
+            self.claim(0, 100, alone=True)
+            self.expire()
+        self.no_job_is_lost_and_each_is_where_the_model_says()
         assert all(known.state.ended for known in self.known.values())
 
 
