@@ -36,12 +36,19 @@ def _plain(dependant: Dependant) -> Iterator[tuple[Any, str]]:
 
 def _warn(call: Any, parameter: str) -> None:
     func = inspect.unwrap(call)
-    code = getattr(func, "__code__", None) or getattr(type(func).__call__, "__code__", None)
+    code = _code(func)
     _log.warning(
         "%s:%s: parameter %r of %s is FastAPI's own BackgroundTasks, so what it adds is lost when the server stops; "
         "import BackgroundTasks from outlast there (a subclass of it does not work as a parameter)",
         getattr(code, "co_filename", "?"),
         getattr(code, "co_firstlineno", "?"),
-        getattr(func, "__qualname__", func),
         parameter,
+        getattr(func, "__qualname__", func),
     )
+
+
+def _code(func: Any) -> Any:
+    """The code that has the parameter: a function's, or that by which a class or an object is called."""
+    if inspect.isclass(func):
+        func = func.__init__
+    return getattr(func, "__code__", None) or getattr(type(func).__call__, "__code__", None)

@@ -47,9 +47,12 @@ class Holds:
             self._writer.post(self._unhold).add_done_callback(self._told)
 
     def settle(self, jobs: list[NewJob]) -> None:
-        """For jobs whose commit nobody waited for to the end: commit them if they are not, then release them."""
+        """For jobs whose commit nobody waited for to the end: commit them if they are not, then release them.
+
+        Both by the thread, one after the other: the link could overtake it.
+        """
         self._writer.post(lambda store: store.insert(jobs))
-        self.let_go([job.id for job in jobs])
+        self._let_go_by_thread([job.id for job in jobs])
 
     def _unhold(self, store: Store) -> None:
         with self._lock:

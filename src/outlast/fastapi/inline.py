@@ -216,9 +216,14 @@ class Inline:
         self.is_known = True
 
     def _do_chores(self, store: Store) -> None:
-        if self._premises is not None and steady() >= self._next_chores:
+        if steady() < self._next_chores:
+            return
+        self._next_chores = steady() + _LOOK_AGAIN
+        if self._premises is not None:
             chores.do(store, self._premises, self._id, self._queue.retention)
-            self._next_chores = steady() + _LOOK_AGAIN
+        else:  # nobody else can have been there
+            events.expired(store.expire())
+            store.prune(self._queue.retention)
 
     def leave(self, store: Store) -> None:
         """Give back what was claimed but not begun, and be no worker any more."""

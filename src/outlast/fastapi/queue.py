@@ -98,25 +98,28 @@ class TaskQueue(queue.TaskQueue):
         async def lifespan(served: Any) -> AsyncIterator[Any]:
             if is_importing():
                 raise AppRefused("a worker that imports the app must not start a server by it")
-            async with theirs(served) as state, self._running():
-                yield state
-            if not in_worker():
-                await to_thread.run_sync(self.close)
+            sleeps, self._sleeps = self._sleeps, False
+            try:
+                async with theirs(served) as state, self._running(sleeps):
+                    yield state
+            finally:
+                self._sleeps = sleeps
+                if not in_worker():
+                    await to_thread.run_sync(self.close)
 
         app.router.lifespan_context = lifespan
 
     @asynccontextmanager
-    async def _running(self) -> AsyncIterator[None]:
-        """The worker, from the app's start-up to its shutdown."""
-        sleeps, self._sleeps = self._sleeps, False
-        host = self._wake() if sleeps else None
+    async def _running(self, with_worker: bool) -> AsyncIterator[None]:
+        """What runs the jobs, from the end of the app's start-up to the begin of its shutdown."""
+        host = self._wake() if with_worker else None
         try:
             async with self.inline.serving() if self.inline and not in_worker() else nullcontext():
                 yield
         finally:
             if host is not None:
                 await host.astop()
-            self._host, self._sleeps = None, sleeps
+            self._host = None
 
     def _wake(self) -> Host:
         """Start the worker beside this server, if nobody has. Needs the running loop."""

@@ -128,7 +128,7 @@ class Late:
         return None
 
     async def settled(self) -> None:
-        """Wait until everything added so far is committed. Raises NotConfirmed."""
+        """Wait until everything added so far is committed; inline, until it has run. Raises NotConfirmed."""
         if self._commits is not None:
             commits, self._commits = self._commits, None
             await asyncio.shield(commits)
