@@ -45,6 +45,11 @@ PATIENCE = 20.0
 """Seconds after which what was waited for is taken not to come; a loaded machine takes its time."""
 _MARK = "OUTLAST_TEST_HOUSE"
 _PAUSE = 0.005
+_SUPERVISE = """
+import sys
+from outlast.worker.__main__ import main
+sys.exit(main())
+"""
 _OPTIONS = {field.name for field in fields(TaskOptions)}
 T = TypeVar("T")
 
@@ -306,9 +311,20 @@ class House:
 
     # ---- processes
 
-    def worker(self, app: str = "app", **settings: Any) -> Process:
-        """Start a supervisor. Short grace and lease, one child with eight slots, unless `settings` say otherwise."""
-        return self.supervise(self.settings(app, **settings))
+    def worker(self, app: str = "app", *, before: str = "", group: bool = False, **settings: Any) -> Process:
+        """Start a supervisor. Short grace and lease, one child with eight slots, unless `settings` say otherwise.
+
+        `before` is code that its process runs first: a store that fails, say. `group`: as a shell starts a job, in a
+        process group of its own.
+        """
+        reading, writing = os.pipe()
+        os.write(writing, json.dumps(self.settings(app, **settings).to_message()).encode() + b"\n")
+        os.close(writing)
+        command = [sys.executable, "-P", "-c", before + _SUPERVISE, "supervise", str(reading)]
+        try:
+            return self.start(command, pass_fds=[reading], process_group=0 if group else None)
+        finally:
+            os.close(reading)
 
     def settings(self, app: str = "app", **given: Any) -> Settings:
         defaults: dict[str, Any] = {
@@ -321,16 +337,6 @@ class House:
             "log_level": "DEBUG",
         }
         return Settings(**{**defaults, **given})
-
-    def supervise(self, settings: Settings) -> Process:
-        reading, writing = os.pipe()
-        os.write(writing, json.dumps(settings.to_message()).encode() + b"\n")
-        os.close(writing)
-        command = [sys.executable, "-P", "-m", "outlast.worker", "supervise", str(reading)]
-        try:
-            return self.start(command, pass_fds=[reading])
-        finally:
-            os.close(reading)
 
     def server(self, app: str = "app", **settings: Any) -> Process:
         """Start a process that keeps a worker beside itself, as a server does."""
