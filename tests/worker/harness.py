@@ -41,7 +41,7 @@ from outlast.store.link import ring
 from outlast.target import Target
 from outlast.worker.settings import Settings
 
-PATIENCE = 20.0
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "20"))
 """Seconds after which what was waited for is taken not to come; a loaded machine takes its time."""
 _MARK = "OUTLAST_TEST_HOUSE"
 _PAUSE = 0.005
