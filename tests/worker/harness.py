@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -40,15 +41,20 @@ from outlast.store.link import ring
 from outlast.target import Target
 from outlast.worker.settings import Settings
 
-PATIENCE = 20.0
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "20"))
 """Seconds after which what was waited for is taken not to come; a loaded machine takes its time."""
 _MARK = "OUTLAST_TEST_HOUSE"
 _PAUSE = 0.005
+_SUPERVISE = """
+import sys
+from outlast.worker.__main__ import main
+sys.exit(main())
+"""
 _OPTIONS = {field.name for field in fields(TaskOptions)}
 T = TypeVar("T")
 
 PRELUDE = '''
-import asyncio, json, os, time
+import asyncio, json, mmap, os, struct, sys, time
 from pathlib import Path
 
 from outlast.queue import TaskQueue
@@ -119,9 +125,58 @@ async def ahold(door):
 
 
 def die(signal=9):
+    """Kills its own process: in a child, the child."""
     note("started")
     os.kill(os.getpid(), signal)
     wait_for("never")
+
+
+async def block(door):
+    """Blocks its loop until the door is open."""
+    note("started")
+    wait_for(door)
+    note("done")
+    return current_job().attempt
+
+
+def count(to):
+    """One call into C that never lets go of the interpreter."""
+    note("started")
+    sum(range(to))
+    note("done")
+    return current_job().attempt
+
+
+def beat(page):
+    """Write the time into a page of memory, again and again, until somebody sets the byte behind it."""
+    while not page[8]:
+        page[:8] = struct.pack("d", time.monotonic())
+
+
+def hog(page):
+    """Never lets go of the interpreter, and says with each beat that it lives; a page already begun is not begun again."""
+    note("started")
+    with open(HERE / page, "r+b") as file, mmap.mmap(file.fileno(), 16) as memory:
+        if current_job().attempt == 1:
+            sys.setswitchinterval(3600)
+            beat(memory)
+            sys.setswitchinterval(0.005)
+    note("done")
+    return current_job().attempt
+
+
+def fork(page, door):
+    """Forks a process that beats, and waits for the door itself; only its first attempt does."""
+    note("started")
+    if current_job().attempt == 1:
+        with open(HERE / page, "r+b") as file, mmap.mmap(file.fileno(), 16) as memory:
+            if os.fork() == 0:
+                beat(memory)
+                os._exit(0)
+        note("forked")
+        wait_for(door)
+    note("done")
+    return current_job().attempt
 
 
 def err(times=1_000_000):
@@ -131,6 +186,25 @@ def err(times=1_000_000):
     return current_job().attempt
 '''
 )
+
+SERVER = '''
+"""What a server does for its worker, without the HTTP."""
+
+import asyncio, json, signal, sys
+from dataclasses import replace
+from outlast.worker.host import Host
+from outlast.worker.settings import Settings
+
+async def serve():
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    host = Host(replace(Settings.from_message(json.loads(sys.argv[1])), hosted=True))
+    host.start()
+    await stopped.wait()
+    await host.astop()
+
+asyncio.run(serve())
+'''
 
 
 @dataclass(frozen=True)
@@ -220,6 +294,12 @@ class House:
         """Let go the tasks that wait for this door."""
         (self.folder / f"{door}.open").touch()
 
+    def page(self, name: str) -> Path:
+        """Sixteen bytes of memory to share with a task: its last beat, and whether it is to stop."""
+        path = self.folder / name
+        path.write_bytes(bytes(16))
+        return path
+
     def diary(self, event: str | None = None, job: str | None = None) -> list[Note]:
         """What tasks have noted, in the order they did."""
         try:
@@ -231,9 +311,20 @@ class House:
 
     # ---- processes
 
-    def worker(self, app: str = "app", **settings: Any) -> Process:
-        """Start a supervisor. Short grace and lease, one child with eight slots, unless `settings` say otherwise."""
-        return self.supervise(self.settings(app, **settings))
+    def worker(self, app: str = "app", *, before: str = "", group: bool = False, **settings: Any) -> Process:
+        """Start a supervisor. Short grace and lease, one child with eight slots, unless `settings` say otherwise.
+
+        `before` is code that its process runs first: a store that fails, say. `group`: as a shell starts a job, in a
+        process group of its own.
+        """
+        reading, writing = os.pipe()
+        os.write(writing, json.dumps(self.settings(app, **settings).to_message()).encode() + b"\n")
+        os.close(writing)
+        command = [sys.executable, "-P", "-c", before + _SUPERVISE, "supervise", str(reading)]
+        try:
+            return self.start(command, pass_fds=[reading], process_group=0 if group else None)
+        finally:
+            os.close(reading)
 
     def settings(self, app: str = "app", **given: Any) -> Settings:
         defaults: dict[str, Any] = {
@@ -247,15 +338,11 @@ class House:
         }
         return Settings(**{**defaults, **given})
 
-    def supervise(self, settings: Settings) -> Process:
-        reading, writing = os.pipe()
-        os.write(writing, json.dumps(settings.to_message()).encode() + b"\n")
-        os.close(writing)
-        command = [sys.executable, "-P", "-m", "outlast.worker", "supervise", str(reading)]
-        try:
-            return self.start(command, pass_fds=[reading])
-        finally:
-            os.close(reading)
+    def server(self, app: str = "app", **settings: Any) -> Process:
+        """Start a process that keeps a worker beside itself, as a server does."""
+        self.write("server", SERVER)
+        settings = self.settings(app, **settings).to_message()
+        return self.start([sys.executable, str(self.folder / "server.py"), json.dumps(settings)])
 
     def start(self, command: Sequence[str], **popen: Any) -> Process:
         """Start any process in the house: it is ended with it, and so is what it starts."""
@@ -269,17 +356,19 @@ class House:
         self.processes.append(process)
         return process
 
-    def children(self, worker: Process) -> list[int]:
+    def supervisor(self) -> int:
+        """The process id of the worker that has the seat, once there is one."""
+        return self.until(lambda: locks.holder(self.premises.seat), "a worker to have the seat")
+
+    def children(self, worker: int) -> list[int]:
         """The process ids of a supervisor's living children, by their locks."""
-        ids = [record.id for record in self.store.workers() if record.pid == worker.pid]
+        ids = [record.id for record in self.store.workers() if record.pid == worker]
         holders = [locks.holder(path) for worker_id in ids for path in self.premises.children(worker_id)]
         return [pid for pid in holders if pid]
 
-    def child(self, worker: Process) -> int:
-        """The process id of the one child of a worker, once it runs jobs."""
-        job = self.add("app:whoami")
-        pid: int = self.result(job)
-        assert pid in self.children(worker)
+    def child(self) -> int:
+        """The process id of a child, once it runs jobs."""
+        pid: int = self.result(self.add("app:whoami"))
         return pid
 
     def everybody(self) -> list[int]:
@@ -362,6 +451,10 @@ class House:
         assert record.state is State.SUCCEEDED, f"{record}\n{self.logs()}"
         return None if record.result is None else unpack_value(record.result)
 
+    def starts(self, job: str) -> list[int | None]:
+        """The attempts that the task's code was entered for, by the diary."""
+        return [note.attempt for note in self.diary("started", job)]
+
     def results(self, jobs: Sequence[str]) -> list[Any]:
         return [self.result(job) for job in jobs]
 
@@ -433,6 +526,12 @@ def state_of(pid: int) -> str | None:
 def lives(pid: int) -> bool:
     """Whether a process can still do anything."""
     return state_of(pid) not in (None, "Z", "X")
+
+
+def last_beat(page: Path) -> float:
+    """When the owner of a page last said that it lives, on the monotonic clock; 0.0 before it has."""
+    (at,) = struct.unpack_from("d", page.read_bytes())
+    return float(at)
 
 
 def stop(pid: int) -> None:
