@@ -42,6 +42,6 @@ def _warn(call: Any, parameter: str) -> None:
         "import BackgroundTasks from outlast there (a subclass of it does not work as a parameter)",
         getattr(code, "co_filename", "?"),
         getattr(code, "co_firstlineno", "?"),
-        getattr(func, "__qualname__", func),
         parameter,
+        getattr(func, "__qualname__", func),
     )
