@@ -168,7 +168,8 @@ def test_a_worker_runs_jobs_and_leaves_at_ctrl_c(start, main, url, tmp_path):
     started = worker.until("worker started")
     worker.until("succeeded id=")
 
-    assert "queues mail, 1 children with 3 slots each" in started
+    assert re.search(r"queues mail\b", started)
+    assert re.search(r"\b1 child\w* .*\b3 ", started)
     assert worker.ctrl_c() == 0
     assert "worker left" in worker.seen
     assert store.counts()["succeeded"] == store.counts()["ready"] == 1
@@ -181,7 +182,7 @@ def test_a_worker_serves_the_store_it_is_told(start, main, tmp_path):
     started = worker.until("worker started")
 
     assert f"store sqlite:///{tmp_path / 'other.db'}" in started
-    assert "grace 60 s" in started
+    assert re.search(r"grace (60 s|1 m)", started)
     assert worker.ctrl_c() == 0
     assert not (tmp_path / "outlast.db").exists()
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from outlast.clock import to_duration
+
+if TYPE_CHECKING:
+    from outlast.store import JobFilter
 
 DEFAULT_STORE = "sqlite:///outlast.db"
 
@@ -34,6 +38,33 @@ def names(text: str | None) -> tuple[str, ...] | None:
 def same_store(url: str) -> str:
     """What a suggested command must say for it to use this store too."""
     return "" if url == os.environ.get("OUTLAST_STORE", DEFAULT_STORE) else f" --store {url}"
+
+
+class StateName(StrEnum):
+    """The states, as an option takes them."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+STATES = ", ".join(StateName)
+
+
+def which_jobs(
+    *,
+    state: StateName | None = None,
+    queue: str | None = None,
+    task: str | None = None,
+    ids: tuple[str, ...] | None = None,
+) -> JobFilter:
+    """The filter that these options stand for."""
+    from outlast.job import State
+    from outlast.store import JobFilter
+
+    return JobFilter(state=None if state is None else State(state.value), queue=queue, task=task, ids=ids)
 
 
 StoreOption = Annotated[
@@ -66,5 +97,11 @@ AppArgument = Annotated[
         metavar="MODULE:APP",
         show_default=False,
         help="The app, such as main:app. Looked for in main.py, app.py, api.py and app/ when it is left out.",
+    ),
+]
+IdArguments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="ID", show_default=False, help="Ids of jobs, or unique beginnings or ends of them."
     ),
 ]

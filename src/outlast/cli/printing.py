@@ -163,6 +163,11 @@ def since(then: datetime, now: datetime) -> str:
     return f"in {span(then - now)}" if then > now else f"{span(now - then)} ago"
 
 
+def short_id(job_id: str) -> str:
+    """The end of an id, which is enough to name it."""
+    return job_id[-12:]
+
+
 def instant(then: datetime, now: datetime) -> str:
     """An instant on the reader's own clock, and how far it is."""
     return f"{then.astimezone():%Y-%m-%d %H:%M:%S} ({since(then, now)})"

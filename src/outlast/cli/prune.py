@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outlast.cli.exits import Failure
-from outlast.cli.jobs import StateName
-from outlast.cli.options import DEFAULT_STORE, JsonOption, StoreOption, duration, same_store
+from outlast.cli.options import DEFAULT_STORE, JsonOption, StateName, StoreOption, duration, same_store
 from outlast.cli.printing import counted, hint, print_json, say, span
 
 if TYPE_CHECKING:

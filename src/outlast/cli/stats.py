@@ -14,6 +14,7 @@ from outlast.cli.printing import (
     print_json,
     print_table,
     say,
+    short_id,
     since,
     size,
     span,
@@ -106,7 +107,7 @@ def _told_counts(counts: dict[str, int], views: tuple[str, ...]) -> Text:
 def _told_oldest(oldest: JobRecord | None, now: datetime) -> str:
     if oldest is None:
         return "no job waits for a worker"
-    return f"{oldest.task} has been ready for {span(now - oldest.run_at)}: …{oldest.id[-12:]}"
+    return f"{oldest.task} has been ready for {span(now - oldest.run_at)}: …{short_id(oldest.id)}"
 
 
 def _print_workers(workers: list[tuple[WorkerRecord, bool]], now: datetime) -> None:
@@ -123,7 +124,7 @@ def _print_workers(workers: list[tuple[WorkerRecord, bool]], now: datetime) -> N
 
 def _worker_row(worker: WorkerRecord, alive: bool, now: datetime) -> list[str | Text]:
     return [
-        f"…{worker.id[-12:]}",
+        f"…{short_id(worker.id)}",
         f"{worker.host}:{worker.pid}",
         "all" if worker.queues is None else ",".join(worker.queues),
         f"{worker.slots}",

@@ -1,4 +1,4 @@
-"""`outlast jobs wait`: until jobs have ended, with a progress bar on a terminal."""
+"""`outlast jobs wait`: waits until jobs have ended, with a progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from outlast.cli.exits import NOT_SO, TIMED_OUT, complain
 from outlast.cli.options import DEFAULT_STORE, JsonOption, StoreOption, duration, same_store
-from outlast.cli.printing import coloured, counted, errors, hint, plain_text, print_json, say, span
+from outlast.cli.printing import coloured, counted, errors, hint, plain_text, print_json, say, short_id, span
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -121,9 +121,9 @@ def _code(jobs: list[JobRecord], timeout: timedelta | None, suffix: str) -> int:
     going = [job for job in jobs if not job.state.ended]
     if going and timeout is not None:
         complain(f"{counted(len(going), 'job')} had not ended after {span(timeout)}; nothing was stopped")
-        hint(f"Why: outlast jobs show {going[0].id[-12:]}{suffix}")
+        hint(f"Why: outlast jobs show {short_id(going[0].id)}{suffix}")
         return TIMED_OUT
     unlucky = [job for job in jobs if job.state in ("failed", "cancelled")]
     if unlucky:
-        hint(f"Why: outlast jobs show {unlucky[0].id[-12:]}{suffix}")
+        hint(f"Why: outlast jobs show {short_id(unlucky[0].id)}{suffix}")
     return NOT_SO if unlucky else 0
