@@ -6,6 +6,7 @@ compared and indexed.
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from typing import Protocol
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Clock(Protocol):
@@ -57,6 +59,19 @@ def to_instant(micros: int) -> datetime:
 def span(duration: timedelta) -> int:
     """A duration in microseconds."""
     return duration // _MICROSECOND
+
+
+def to_duration(text: str) -> timedelta:
+    """The duration that a person wrote: `500ms`, `8s`, `5m`, `1.5h`, `7d`. Raises ValueError for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text.strip())
+    if found is None:
+        raise ValueError(
+            f"{text!r} is no duration; write a number and its unit, such as 500ms, 8s, 5m, 2h or 7d"
+        )
+    try:
+        return timedelta(**{_UNITS[found[2]]: float(found[1])})
+    except OverflowError:
+        raise ValueError(f"{text!r} is longer than any clock counts") from None
 
 
 def steady() -> float:

@@ -80,6 +80,18 @@ def test_pruning_takes_every_ended_state_and_no_other(store, clock):
     assert set(ids(store.find())) == {*kept, running.id}
 
 
+def test_pruning_may_be_of_one_state(store, clock):
+    store.insert([new_job(store) for _ in range(4)])
+    succeeded, *failed = store.claim("w1", 4)
+    for job in failed:
+        end(store, job, Erred("no", "tb", again=False))
+    end(store, succeeded)
+    clock.advance(timedelta(days=1))
+
+    assert store.prune(timedelta(hours=1), state=State.SUCCEEDED, limit=1) == 1
+    assert set(ids(store.find())) == {job.id for job in failed}
+
+
 def test_the_attempts_of_a_pruned_job_go_with_it(store, clock):
     job_id = put(store)
     end(store, take(store), Erred("no", "tb", again=False))

@@ -161,3 +161,33 @@ def test_a_queue_whose_jobs_have_all_succeeded_is_not_told_of(store):
     end(store, take(store))
 
     assert store.queues() == []
+
+
+def test_ids_are_found_by_a_beginning_or_an_end(store):
+    one, other = put(store), put(store)
+
+    assert store.ids_like(one[-12:]) == [one]
+    assert store.ids_like(other[:28]) == [other]
+    assert set(store.ids_like(one[:9])) == {one, other}
+    assert len(store.ids_like(one[:9], limit=1)) == 1
+    assert store.ids_like(one[9:20]) == []
+    assert store.ids_like("%") == []
+
+
+def test_the_oldest_ready_job_is_the_one_that_has_been_due_for_longest(store, clock):
+    assert store.oldest_ready() is None
+    put(store, waiting=1)
+    put(store, held_by="server")
+    late = put(store, delay=timedelta(minutes=5))
+    clock.advance(timedelta(minutes=6))
+    soon = put(store)
+
+    assert store.oldest_ready().id == late
+    assert ids(store.claim("w1", 10)) == [late, soon]
+    assert store.oldest_ready() is None
+
+
+def test_queued_jobs_are_counted_by_task(store, one_of_each):
+    put(store, task="app:other", delay=timedelta(hours=1))
+
+    assert store.queued_tasks() == {"app:task": 1, "app:other": 1}

@@ -142,7 +142,7 @@ class Store(Protocol):
     def next_due(self) -> int | None:
         """When the next delayed or retrying job becomes due (µs), if any."""
 
-    def prune(self, keep: timedelta, *, limit: int = 1000) -> int:
+    def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> int:
         """Delete up to `limit` jobs that ended longer than `keep` ago, with their attempts. Returns how many."""
 
     # ---- people
@@ -172,6 +172,15 @@ class Store(Protocol):
 
     def resume(self, queue: str) -> bool:
         """Undo `pause`. False when it was not paused."""
+
+    def ids_like(self, part: str, *, limit: int = 10) -> list[str]:
+        """Ids that begin or end with this text. An end is looked for among all of them."""
+
+    def oldest_ready(self) -> JobRecord | None:
+        """The job that has been due for longest and that no worker has taken yet, paused or not."""
+
+    def queued_tasks(self) -> dict[str, int]:
+        """How many queued jobs there are of each task."""
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each view: scheduled, retrying, waiting, held, ready, running, and the ended states."""

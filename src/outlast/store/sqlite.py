@@ -168,9 +168,10 @@ class SQLiteStore:
         due: int | None = self._one(SQL["next_due"])
         return due
 
-    def prune(self, keep: timedelta, *, limit: int = 1000) -> int:
+    def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> int:
+        parameters = {"before": self.clock.now() - span(keep), "state": state, "limit": limit}
         with self._file.own_transaction():
-            return self._execute(SQL["prune"], (self.clock.now() - span(keep), limit)).rowcount
+            return self._execute(SQL["prune"], parameters).rowcount
 
     # ---- people
 
@@ -226,6 +227,17 @@ class SQLiteStore:
     def resume(self, queue: str) -> bool:
         with self._file.own_transaction(flush=True):
             return self._execute(SQL["resume"], (queue,)).rowcount == 1
+
+    def ids_like(self, part: str, *, limit: int = 10) -> list[str]:
+        found = self._file.read(SQL["ids_like"], {"part": part, "limit": limit})
+        return [job_id for (job_id,) in found]
+
+    def oldest_ready(self) -> JobRecord | None:
+        oldest = self._one(SQL["oldest_ready"], (self.clock.now(),))
+        return None if oldest is None else self.get(oldest)
+
+    def queued_tasks(self) -> dict[str, int]:
+        return dict(self._file.read(SQL["queued_tasks"]))
 
     def counts(self) -> dict[str, int]:
         (row,) = self._file.read(SQL["counts"], {"now": self.clock.now()})

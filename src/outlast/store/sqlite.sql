@@ -136,9 +136,9 @@ RETURNING waiting, next_id
 DELETE FROM jobs
 WHERE seq IN (
     SELECT seq FROM jobs
-    WHERE finished_at IS NOT NULL AND finished_at < ? AND waiting = 0
+    WHERE finished_at IS NOT NULL AND finished_at < :before AND waiting = 0 AND (:state IS NULL OR state = :state)
     ORDER BY finished_at
-    LIMIT ?
+    LIMIT :limit
 )
 
 -- name: find
@@ -192,6 +192,36 @@ UNION ALL
 SELECT queue, NULL, 0, count(*), 0 FROM jobs WHERE worker IS NOT NULL GROUP BY queue
 UNION ALL
 SELECT queue, NULL, 0, 0, count(*) FROM jobs WHERE state = 'failed' GROUP BY queue
+
+-- name: ids_like
+SELECT id FROM jobs WHERE id >= :part AND id < :part || '~'
+UNION
+SELECT id FROM jobs WHERE substr(id, -length(:part)) = :part
+LIMIT :limit
+
+-- name: oldest_ready
+SELECT id FROM jobs
+WHERE seq = (
+    SELECT seq FROM (
+        SELECT seq, run_at FROM jobs WHERE ready > 0
+        UNION ALL
+        SELECT seq, run_at FROM jobs
+        WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at <= ?
+    )
+    ORDER BY run_at, seq
+    LIMIT 1
+)
+
+-- name: queued_tasks
+SELECT task, count(*)
+FROM jobs
+WHERE seq IN (
+    SELECT seq FROM jobs WHERE ready > 0
+    UNION ALL
+    SELECT seq FROM jobs WHERE ready = 0 AND state = 'queued'
+)
+GROUP BY task
+ORDER BY task
 
 -- name: counts
 SELECT

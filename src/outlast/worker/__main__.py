@@ -24,11 +24,12 @@ def main() -> int:
 
         return answer(descriptor)
     from outlast.errors import OutlastError
+    from outlast.worker import log
     from outlast.worker.settings import Settings
     from outlast.worker.supervisor import Supervisor
 
     settings = Settings.from_message(json.loads(_line(descriptor)))
-    logging.basicConfig(level=settings.log_level, format="%(levelname)-9s %(name)s: %(message)s")
+    log.set_up(settings.log_level)
     try:
         return Supervisor(settings, host=descriptor if settings.hosted else None).run()
     except OutlastError as error:

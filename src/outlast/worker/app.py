@@ -6,13 +6,18 @@ import importlib
 import os
 import sys
 from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import timedelta
 from typing import Any
 
 from outlast import role
-from outlast.errors import AppNotFound
+from outlast.clock import to_duration
+from outlast.errors import AppNotFound, OptionRefused
+from outlast.options import did_you_mean
 from outlast.queue import TaskQueue
 from outlast.target import Target
 from outlast.worker.settings import SLOTS, Settings, cores
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 def find_queue(target: Target, url: str | None = None) -> TaskQueue:
@@ -44,10 +49,27 @@ def settings_of(queue: TaskQueue, target: Target | None = None, *, hosted: bool 
         target=target or queue.target,
         children=queue.children or cores(),
         slots=queue.slots or SLOTS,
-        grace=queue.grace,
+        grace=_grace(queue),
         retention=queue.retention,
         hosted=hosted,
+        log_level=_log_level(),
     )
+
+
+def _grace(queue: TaskQueue) -> timedelta:
+    """The environment has the last word."""
+    told = os.environ.get("OUTLAST_GRACE")
+    try:
+        return to_duration(told) if told else queue.grace
+    except ValueError as error:
+        raise OptionRefused(f"OUTLAST_GRACE: {error}") from error
+
+
+def _log_level() -> str:
+    told = os.environ.get("OUTLAST_LOG_LEVEL", "INFO").upper()
+    if told not in _LEVELS:
+        raise OptionRefused(f"OUTLAST_LOG_LEVEL={told}{did_you_mean(told, _LEVELS)}")
+    return told
 
 
 def lifespan_of(queue: TaskQueue) -> AbstractAsyncContextManager[Any]:

@@ -1,0 +1,129 @@
+"""`outlast jobs wait`: waits until jobs have ended, with a progress bar on a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from outlast.cli.exits import NOT_SO, TIMED_OUT, complain
+from outlast.cli.options import DEFAULT_STORE, JsonOption, StoreOption, duration, same_store
+from outlast.cli.printing import coloured, counted, errors, hint, plain_text, print_json, say, short_id, span
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from outlast.job import JobRecord
+    from outlast.store import Store
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
+
+
+def wait(
+    ids: Annotated[
+        list[str], typer.Argument(metavar="ID", help="Ids of jobs, or unique beginnings or ends of them.")
+    ],
+    timeout: Annotated[
+        timedelta | None,
+        typer.Option(
+            parser=duration, metavar="DURATION", help="Give up after this long: 30s, 5m.", show_default=False
+        ),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Wait until jobs have ended.
+
+    Exit code 1 when one failed or was cancelled, 4 when the timeout came first.
+
+    Example: outlast jobs wait 5f3a9c0b12de --timeout 30s
+    """
+    from outlast.cli.records import job_fields
+    from outlast.cli.stores import full_id, living, opened
+
+    with opened(store) as open_store:
+        names = list(dict.fromkeys(full_id(open_store, given) for given in ids))
+        jobs = [open_store.get(name) for name in names]
+        if not all(job.state.ended for job in jobs) and not living(open_store):
+            hint("No worker is alive for this store; start one: outlast worker main:app" + same_store(store))
+        jobs = _until_ended(open_store, jobs, timeout)
+    if as_json:
+        print_json({"jobs": [job_fields(job) for job in jobs]})
+    else:
+        say(*(_line(job) for job in jobs if job.state.ended))
+    raise typer.Exit(_code(jobs, timeout, same_store(store)))
+
+
+def _until_ended(store: Store, jobs: list[JobRecord], timeout: timedelta | None) -> list[JobRecord]:
+    """The jobs as they are once all have ended, or when time is up."""
+    give_up = None if timeout is None else time.monotonic() + timeout.total_seconds()
+    pause = _FIRST_PAUSE
+    with _Progress(len(jobs)) as progress:
+        while True:
+            jobs = [job if job.state.ended else store.get(job.id) for job in jobs]
+            progress.show(jobs)
+            left = None if give_up is None else give_up - time.monotonic()
+            if all(job.state.ended for job in jobs) or (left is not None and left <= 0):
+                return jobs
+            time.sleep(pause if left is None else min(pause, left))
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+class _Progress:
+    """A bar on standard error, where somebody sees it; else nothing."""
+
+    def __init__(self, total: int) -> None:
+        self._bar: Any = None
+        if sys.stderr.isatty():
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            self._bar = Progress(
+                TextColumn("Waiting"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+                TimeElapsedColumn(),
+                console=errors(),
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> _Progress:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, jobs: list[JobRecord]) -> None:
+        if self._bar is not None:
+            views = [job.view for job in jobs if not job.state.ended]
+            told = ", ".join(f"{views.count(view)} {view}" for view in dict.fromkeys(views))
+            self._bar.update(self._task, completed=len(jobs) - len(views), description=told)
+
+
+def _line(job: JobRecord) -> Text:
+    from rich.text import Text
+
+    took = ""
+    if job.started_at is not None and job.finished_at is not None:
+        took = f" after {span(job.finished_at - job.started_at)}"
+    error = f": {job.error}" if job.error and job.state == "failed" else ""
+    return Text.assemble(job.id, " ", coloured(job.view), plain_text(f"{took}  {job.task}{error}"))
+
+
+def _code(jobs: list[JobRecord], timeout: timedelta | None, suffix: str) -> int:
+    going = [job for job in jobs if not job.state.ended]
+    if going and timeout is not None:
+        complain(f"{counted(len(going), 'job')} had not ended after {span(timeout)}; nothing was stopped")
+        hint(f"Why: outlast jobs show {short_id(going[0].id)}{suffix}")
+        return TIMED_OUT
+    unlucky = [job for job in jobs if job.state in ("failed", "cancelled")]
+    if unlucky:
+        hint(f"Why: outlast jobs show {short_id(unlucky[0].id)}{suffix}")
+    return NOT_SO if unlucky else 0

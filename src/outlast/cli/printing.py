@@ -1,0 +1,188 @@
+"""How commands print: tables and words for people, JSON for programs, hints for what comes next.
+
+Answers go to standard output; errors, questions, progress and hints go to standard error, out of a pipe's way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+_PIPE_WIDTH = 1000
+"""Columns when nobody looks: nothing is cut off in a pipe or a file."""
+_STYLES = {
+    "queued": "cyan",
+    "scheduled": "cyan",
+    "waiting": "cyan",
+    "held": "cyan",
+    "retrying": "yellow",
+    "running": "blue",
+    "cancelling": "yellow",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "magenta",
+    "error": "red",
+    "warning": "yellow",
+    "note": "cyan",
+    "ok": "green",
+}
+_UNSEEN = {
+    code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
+}
+_STEPS = ((86400.0, "d"), (3600.0, "h"), (60.0, "m"))
+
+
+# ---- where to -------------------------------------------------------------------------------------------------------
+
+
+def answers() -> Console:
+    """Standard output."""
+    return _console(sys.stdout)
+
+
+def errors() -> Console:
+    """Standard error."""
+    return _console(sys.stderr)
+
+
+def _console(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    is_seen = stream.isatty() or "COLUMNS" in os.environ
+    return Console(file=stream, highlight=False, emoji=False, width=None if is_seen else _PIPE_WIDTH)
+
+
+# ---- what ------------------------------------------------------------------------------------------------------------
+
+
+def say(*lines: str | Text) -> None:
+    """Lines of an answer."""
+    console = answers()
+    for line in lines:
+        console.print(plain_text(line), soft_wrap=True)
+
+
+def hint(text: str) -> None:
+    """What the reader may want next."""
+    errors().print(plain_text(text), style="dim", soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """The same for programs. Instants are ISO 8601 in UTC, durations are seconds."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> None:
+    """A table without lines."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.name,
+            justify="right" if column.is_number else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=column.least,
+            ratio=column.ratio,
+        )
+    for row in rows:
+        table.add_row(*map(plain_text, row))
+    answers().print(table)
+
+
+def print_facts(facts: Iterable[tuple[str, str | Text]]) -> None:
+    """Names and what they are, one below the other."""
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, fact in facts:
+        table.add_row(name, plain_text(fact))
+    answers().print(table)
+
+
+class Column:
+    """A column of a table. `least`: columns it never shrinks below."""
+
+    def __init__(
+        self, name: str, *, is_number: bool = False, least: int | None = None, ratio: int | None = None
+    ) -> None:
+        self.name = name
+        self.is_number = is_number
+        self.least = least
+        self.ratio = ratio
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    raise TypeError(f"{value!r} has no JSON")
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------
+
+
+def plain_text(told: str | Text) -> Text:
+    """Never markup or commands to the terminal: what an error quotes may hold anything."""
+    from rich.text import Text
+
+    return Text(told.translate(_UNSEEN)) if isinstance(told, str) else told
+
+
+def coloured(text: str, kind: str | None = None) -> Text:
+    """A state, a view or a level in its colour; or another text in the colour of `kind`."""
+    from rich.text import Text
+
+    return Text(text, style=_STYLES.get(kind or text, ""))
+
+
+def span(duration: timedelta) -> str:
+    """A duration to read: `0.25 s`, `12 s`, `5 m`, `2 h`, `3 d`."""
+    seconds = abs(duration.total_seconds())
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    size, unit = next((step for step in _STEPS if round(seconds) >= step[0]), (1.0, "s"))
+    number = round(seconds / size, 1)
+    return f"{number:.0f} {unit}" if number >= 10 or number % 1 == 0 else f"{number} {unit}"
+
+
+def since(then: datetime, now: datetime) -> str:
+    """`5 m ago`, or `in 5 m` for what is ahead."""
+    return f"in {span(then - now)}" if then > now else f"{span(now - then)} ago"
+
+
+def short_id(job_id: str) -> str:
+    """The end of an id, which is enough to name it."""
+    return job_id[-12:]
+
+
+def instant(then: datetime, now: datetime) -> str:
+    """An instant on the reader's own clock, and how far it is."""
+    return f"{then.astimezone():%Y-%m-%d %H:%M:%S} ({since(then, now)})"
+
+
+def size(count: int) -> str:
+    """Bytes to read."""
+    number = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            break
+        number /= 1000
+    return f"{count} B" if unit == "B" else f"{number:.1f} {unit}"
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """`1 job`, `1,200 jobs`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

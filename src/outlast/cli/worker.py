@@ -1,0 +1,92 @@
+"""`outlast worker`: learns the app's settings, then turns this process into its supervisor."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from outlast.cli.options import AppArgument, AppStoreOption, FactoryOption, duration, names
+
+
+class LogLevel(StrEnum):
+    """How much is told, as an option takes it."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def worker(
+    *,
+    app: AppArgument = None,
+    queues: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,NAME", help="Serve only these queues.", show_default="all queues"),
+    ] = None,
+    children: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Processes that run jobs.", show_default="the app's, or one a core"
+        ),
+    ] = None,
+    slots: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Jobs that one process runs at once.", show_default="the app's, or 40"
+        ),
+    ] = None,
+    grace: Annotated[
+        timedelta | None,
+        typer.Option(
+            parser=duration,
+            metavar="DURATION",
+            help="How long running jobs may take to finish when the worker is stopped: 8s, 1m.",
+            show_default="the app's, or 8s",
+        ),
+    ] = None,
+    factory: FactoryOption = False,
+    log_level: Annotated[
+        LogLevel | None,
+        typer.Option(
+            metavar="LEVEL", help="debug (tells of each job), info, warning or error.", show_default="info"
+        ),
+    ] = None,
+    store: AppStoreOption = None,
+) -> None:
+    """Run a worker for an app, on its own or beside that of a server.
+
+    Ctrl-C or SIGTERM lets running jobs finish within the grace; a second one hands them back at once.
+
+    Example: outlast worker main:app --queues mail,reports --children 2
+    """
+    from outlast.cli.apps import find_app
+    from outlast.cli.printing import hint
+    from outlast.store import open_store
+    from outlast.worker.describe import become_supervisor, describe
+
+    overrides: dict[str, Any] = {
+        "queues": names(queues),
+        "children": children,
+        "slots": slots,
+        "grace": grace,
+        "log_level": None if log_level is None else log_level.upper(),
+    }
+    found = find_app(app)
+    if found.how:
+        hint(f"App: {found.name}, {found.how}")
+    if store is not None:
+        os.environ["OUTLAST_STORE"] = store
+    settings = describe(
+        found.target(factory=factory),
+        **{name: given for name, given in overrides.items() if given is not None},
+    )
+    open_store(settings.url).close()  # what is wrong with it is told here, in one line
+    sys.stdout.flush()
+    sys.stderr.flush()
+    become_supervisor(settings)
