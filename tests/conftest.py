@@ -6,7 +6,15 @@ be, so that everything goes through FastAPI's public names alone.
 
 import os
 
+import pytest
+
 if os.environ.get("OUTLAST_TEST_SEAM") == "public":
     from outlast.fastapi import seam
 
     seam.STACKS = ()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OUTLAST_STORE", "OUTLAST_WORKER"):
+        monkeypatch.delenv(name, raising=False)

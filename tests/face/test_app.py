@@ -235,6 +235,7 @@ IN_A_CHILD = """
 import asyncio, sys
 from outlast import role
 role.enter_worker()
+role.has_imported()
 from fastapi import FastAPI
 from outlast import TaskQueue, in_worker
 from outlast.fastapi import queue as module

@@ -42,7 +42,7 @@ async def translate(door):
     return current_job().attempt
 '''
 )
-LIFESPAN = '''
+LIFESPAN = """
 import atexit
 from contextlib import asynccontextmanager
 
@@ -61,7 +61,7 @@ async def leave():
     pass
 
 queue.worker_lifespan = lifespan
-'''
+"""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -90,7 +90,11 @@ def test_nothing_that_a_worker_asks_of_its_store_reads_through_the_jobs(tmp_path
 
     _everything_that_a_worker_asks(store)
 
-    asked = {sql for sql in said if sql.startswith(("SELECT", "UPDATE", "INSERT", "DELETE", "WITH")) and "jobs" in sql}
+    asked = {
+        sql
+        for sql in said
+        if sql.startswith(("SELECT", "UPDATE", "INSERT", "DELETE", "WITH")) and "jobs" in sql
+    }
     assert len(asked) > 15
     slow = {sql: step for sql in asked for step in _plan(store, sql) if _reads_through(step)}
     assert slow == {}
@@ -125,7 +129,9 @@ def _ids(store: Store) -> set[str]:
 def _finish(store: Store, path: Path, jobs: int, *, ended_ago: timedelta = NOW) -> None:
     """Fill a store with succeeded jobs that ended so long ago: too many to enqueue them one by one."""
     ended = SystemClock().now() - span(ended_ago)
-    job = NewJob(new_id(), "app:work", "default", 0, "{}", ended, ended, None, None, 5, None, 0, None, 0, None)
+    job = NewJob(
+        new_id(), "app:work", "default", 0, "{}", ended, ended, None, None, 5, None, 0, None, 0, None
+    )
     columns = ", ".join(NewJob._fields)
     values = ", ".join(["printf('%036d', value)", *("?" for _ in job[1:])])
     with sqlite3.connect(path) as connection:

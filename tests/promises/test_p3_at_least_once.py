@@ -163,7 +163,11 @@ def test_an_at_most_once_job_that_errs_is_not_tried_again(house: House) -> None:
 
     record = house.ended(once)
 
-    assert (record.state, record.reason, record.error) == (State.FAILED, Reason.ERROR, "ValueError: attempt 1 erred")
+    assert (record.state, record.reason, record.error) == (
+        State.FAILED,
+        Reason.ERROR,
+        "ValueError: attempt 1 erred",
+    )
     assert house.starts(once) == [1]
 
 

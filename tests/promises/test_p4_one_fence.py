@@ -50,7 +50,9 @@ def test_a_worker_taken_for_dead_cannot_end_a_job_that_its_successor_runs(house:
 
 
 @pytest.mark.parametrize("err", [False, True], ids=["success", "error"])
-def test_a_worker_taken_for_dead_cannot_overwrite_what_its_successor_has_ended(house: House, err: bool) -> None:
+def test_a_worker_taken_for_dead_cannot_overwrite_what_its_successor_has_ended(
+    house: House, err: bool
+) -> None:
     """What the old worker says of attempt 1 is not counted after attempt 2 has ended the job.
 
     Break it: in sqlite.sql, leave the whole fence out of `succeed` and of `standing` and `end`: only the id counts.
@@ -93,7 +95,9 @@ def test_a_worker_taken_for_dead_stops_its_jobs_and_begins_anew(house: House) ->
 def _stopped_after_its_task(house: House, err: bool) -> tuple[Process, str]:
     """A worker whose supervisor stands still while the outcome of attempt 1 lies in its socket."""
     house.write("app", APP)
-    old = house.worker(lease=timedelta(hours=1))  # so long that it settles before it asks whether it is still known
+    old = house.worker(
+        lease=timedelta(hours=1)
+    )  # so long that it settles before it asks whether it is still known
     job = house.add("app:turn", {"door": "turn", "err": err}, max_attempts=1)
     house.noted("started", job)
     old.stop()

@@ -64,7 +64,9 @@ def test_a_worker_that_comes_rescues_before_it_does_anything_else(house: House) 
     [("app:block", {"door": "door"}), ("app:hog", {"page": "page"}), ("app:count", {"to": 30_000_000})],
     ids=["its loop", "the interpreter", "the interpreter in one call of C"],
 )
-def test_a_task_that_blocks_is_not_taken_for_dead(house: House, task: str, arguments: dict[str, object]) -> None:
+def test_a_task_that_blocks_is_not_taken_for_dead(
+    house: House, task: str, arguments: dict[str, object]
+) -> None:
     """While a task lets nothing else run in its child, the lease is renewed, and a second worker leaves it alone.
 
     Break it: in Supervisor._tend, do not renew, and in chores._is_dead, judge by the lease on this machine, too.

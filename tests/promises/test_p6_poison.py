@@ -39,7 +39,10 @@ def test_a_job_whose_child_dies_three_times_is_poison(house: House) -> None:
     record = house.ended(job)
 
     assert (record.state, record.reason, record.attempt) == (State.FAILED, Reason.POISON, 3)
-    assert record.error == "its child process died 3 times with it; last: its child process was killed by SIGKILL"
+    assert (
+        record.error
+        == "its child process died 3 times with it; last: its child process was killed by SIGKILL"
+    )
     assert house.starts(job) == [1, 2, 3]
     assert house.result(house.add("app:work", {"value": 1})) == 1, "the worker goes on"
 

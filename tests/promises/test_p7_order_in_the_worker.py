@@ -53,7 +53,9 @@ def test_a_release_does_not_let_the_next_start(house: House) -> None:
     Break it: in lifecycle._unsuccessful, say opens=True for Released.
     """
     worker = house.worker()
-    first, second = house.chain([house.row("app:hold", {"door": "door"}), house.row("app:hold", {"door": "door"})])
+    first, second = house.chain(
+        [house.row("app:hold", {"door": "door"}), house.row("app:hold", {"door": "door"})]
+    )
     house.noted("started", first)
     assert worker.terminate() == 0
 
@@ -72,7 +74,9 @@ def test_the_death_of_the_worker_lets_the_next_start(house: House) -> None:
     Break it: in lifecycle._lost, say opens=False.
     """
     worker = house.worker()
-    first, second = house.chain([house.row("app:hold", {"door": "door"}), house.row("app:hold", {"door": "door"})])
+    first, second = house.chain(
+        [house.row("app:hold", {"door": "door"}), house.row("app:hold", {"door": "door"})]
+    )
     house.noted("started", first)
     worker.kill()
 

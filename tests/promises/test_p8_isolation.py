@@ -12,7 +12,7 @@ import pytest
 
 from tests.worker.harness import House
 
-APP = '''
+APP = """
 import os, threading
 from pathlib import Path
 from fastapi import FastAPI
@@ -32,7 +32,7 @@ async def awaited():
 async def add(background_tasks: BackgroundTasks):
     jobs = [background_tasks.add_task(task) for task in (called, awaited)]
     return {"pid": os.getpid(), "jobs": [job.id for job in jobs]}
-'''
+"""
 
 
 @pytest.mark.parametrize("servers", [1, 2])
