@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from outlast.cli.options import AppArgument, AppStoreOption, FactoryOption, JsonOption
-from outlast.cli.printing import answers, coloured, counted, plain_text, print_json, say
+from outlast.cli.printing import answers, coloured, counted, hint, plain_text, print_json, say
 
 if TYPE_CHECKING:
     from outlast.cli.findings import Finding
@@ -41,6 +41,8 @@ def check(
         print_json({"ok": errors == 0, "findings": [asdict(finding) for finding in findings]})
     else:
         say("", _summary(findings, errors))
+        if not errors:
+            hint(f"Serve it: outlast dev {app or ''}")
     raise typer.Exit(1 if errors else 0)
 
 

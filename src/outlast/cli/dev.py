@@ -37,7 +37,9 @@ def dev(
     grace: Annotated[
         str,
         typer.Option(
-            metavar="DURATION", help="How long running jobs may take to finish at a reload or the end."
+            envvar="OUTLAST_GRACE",
+            metavar="DURATION",
+            help="How long running jobs may take to finish at a reload or the end.",
         ),
     ] = "1s",
     factory: FactoryOption = False,
@@ -71,11 +73,9 @@ def _require_free(host: str, port: int) -> None:
         try:
             trial.bind((host, port))
         except OSError as error:
-            other = port + 1 if 0 < port < 65535 else 8000
-            raise Failure(
-                f"cannot serve on {host}:{port}: {error.strerror}; try another: outlast dev --port {other}",
-                UNUSABLE,
-            ) from error
+            other = port + 1 if 1024 < port < 65535 else 8001
+            told = f"cannot serve on {host}:{port}: {error.strerror}; try another: outlast dev --port {other}"
+            raise Failure(told, UNUSABLE) from error
 
 
 def _set_environment(store: str | None, grace: str) -> None:
@@ -84,22 +84,21 @@ def _set_environment(store: str | None, grace: str) -> None:
         os.environ["OUTLAST_STORE"] = store
     os.environ.setdefault("OUTLAST_WORKER", "process")
     os.environ.setdefault("OUTLAST_LOG_LEVEL", "DEBUG")
-    os.environ.setdefault("OUTLAST_GRACE", grace)
+    os.environ["OUTLAST_GRACE"] = grace
 
 
 def _greet(found: App, host: str, port: int, grace: str) -> None:
-    from outlast.cli.printing import answers
+    from outlast.cli.printing import hint, print_facts
 
-    base = f"http://{host}:{port}"
-    console = answers()
-    for name, fact in (
-        ("app", f"{found.name}{', ' + found.how if found.how else ''}"),
-        ("server", f"{base}, its docs at {base}/docs; reloads when a file changes"),
-        ("worker", f"{_worker()}; {grace} for running jobs when it must go"),
-    ):
-        console.print(f"  [bold green]{name:<8}[/]", end="")
-        console.print(fact, markup=False, soft_wrap=True)
-    console.print("  Ctrl-C ends everything.\n", style="dim")
+    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    print_facts(
+        [
+            ("app", f"{found.name}{', ' + found.how if found.how else ''}"),
+            ("server", f"{base}, its docs at {base}/docs; reloads when a file changes"),
+            ("worker", f"{_worker()}; {grace} for running jobs when it must go"),
+        ]
+    )
+    hint("Ctrl-C ends everything.\n")
 
 
 def _worker() -> str:

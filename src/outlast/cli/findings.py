@@ -191,10 +191,9 @@ def _of_work(store: Store, facts: AppFacts | None) -> Iterator[Finding]:
         )
     else:
         yield _nobody_works(facts, waiting)
+    comes = "its jobs are being taken up" if alive else "the next worker to start takes up its jobs"
     for worker in dead:
-        yield Finding(
-            "note", "worker", f"{_told(worker)} is dead; the next worker to start takes up its jobs"
-        )
+        yield Finding("note", "worker", f"{_told(worker)} is dead; {comes}")
     yield from _of_queues(store, alive)
     if counts.get("failed"):
         yield Finding(

@@ -78,6 +78,7 @@ def hint(text: str) -> None:
 def print_json(value: Any) -> None:
     """The same for programs. Instants are ISO 8601 in UTC, durations are seconds."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
+    sys.stdout.flush()
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> None:
