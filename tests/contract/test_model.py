@@ -70,8 +70,7 @@ class Known:
     attempt: int = 0
     state: State = State.QUEUED
     expires_at: int | None = None
-    had_first_attempt: bool = False
-    endings: int = 0
+    has_let_go: bool = False
     running_under: str | None = None
     held_by: str | None = None
     stale: list[Claimed] = field(default_factory=list)
@@ -148,18 +147,22 @@ class Machine(RuleBasedStateMachine):
             assert known.held_by is None
             assert known.expires_at is None or known.expires_at > self.clock.now()
             assert job.attempt == known.attempt + 1
-            if known.attempt == 0:
-                self.check_order(job.id)
+            assert known.attempt > 0 or not self.waits(known)
             known.attempt, known.state, known.running_under = job.attempt, State.RUNNING, WORKERS[number]
             self.running[job.id] = job
 
-    def check_order(self, job_id):
-        """All before it in its request have had their first attempt, or have ended without one."""
-        before = self.known[job_id].before
-        while before is not None:
-            known = self.known.get(before) or self.pruned[before]
-            assert known.had_first_attempt or known.state.ended or known.attempt > 1
-            before = known.before
+    def waits(self, known):
+        """Whether one before it in its request has still to have its first attempt."""
+        before = self.known.get(known.before) or self.pruned.get(known.before)
+        return before is not None and not self.lets_go(before)
+
+    def lets_go(self, known):
+        """What was cancelled or has expired while it waited lets the next one go in its turn."""
+        return known.has_let_go or (known.state.ended and not self.waits(known))
+
+    def ends_queued(self, known, state):
+        known.has_let_go |= not self.waits(known)
+        known.state, known.held_by = state, None
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), outcome=outcomes, number=st.integers(0, 1))
@@ -175,8 +178,7 @@ class Machine(RuleBasedStateMachine):
     def ended(self, job, outcome, state):
         known = self.known[job.id]
         known.state, known.running_under = state, None
-        known.endings += state.ended
-        known.had_first_attempt |= state.ended or isinstance(outcome, LETS_GO)
+        known.has_let_go |= state.ended or isinstance(outcome, LETS_GO)
         known.stale.append(job)
 
     @rule(outcome=outcomes, number=st.integers(0, 1))
@@ -201,8 +203,7 @@ class Machine(RuleBasedStateMachine):
         touched = self.stores[0].cancel(JobFilter(ids=(job_id,)))
         assert len(touched) == (known.state in (State.QUEUED, State.RUNNING))
         if known.state is State.QUEUED:
-            known.state, known.held_by = State.CANCELLED, None
-            known.endings += 1
+            self.ends_queued(known, State.CANCELLED)
 
     @rule(job_id=jobs)
     def somebody_retries(self, job_id):
@@ -210,6 +211,7 @@ class Machine(RuleBasedStateMachine):
         queued = self.stores[1].retry(JobFilter(ids=(job_id,)))
         assert queued == ([job_id] if known.state in (State.FAILED, State.CANCELLED) else [])
         if queued:
+            known.has_let_go |= self.lets_go(known)
             known.state = State.QUEUED
             if known.expires_at is not None and known.expires_at <= self.clock.now():
                 known.expires_at = None
@@ -233,8 +235,7 @@ class Machine(RuleBasedStateMachine):
         for one in self.stores[1].expire():
             known = self.known[one.id]
             assert known.state is State.QUEUED
-            known.state, known.held_by = State.FAILED, None
-            known.endings += 1
+            self.ends_queued(known, State.FAILED)
 
     @rule()
     def the_old_are_pruned(self):

@@ -29,8 +29,8 @@ APPLICATION_ID = 0x4F75744C
 PATIENCE = 15.0
 """Seconds that a commit waits for its turn before it gives up."""
 _OLDEST_SQLITE = (3, 37, 0)  # the first with STRICT tables
-# SQLite's own pauses grow to 100 ms, in which a busy writer passes by a hundred times.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.0001, 0.002
+# SQLite's own pauses grow to 100 ms: beside two busy servers a worker waits for seconds, with these for hundredths.
+_PAUSE, _LONG_PAUSE, _LONG_AFTER = 0.0002, 0.005, 1.0
 _CHECKPOINT_PAGES = 2000  # 8 MiB: the next commit waits some 10 ms while they are copied back
 _LEFT_WAL = 64 << 20  # what a long reader has let grow shrinks to this afterwards
 
@@ -211,15 +211,15 @@ class SQLiteFile:
 
     def _patiently(self, call: Callable[..., _T], *arguments: Any) -> _T:
         """Wait for the turn of this process: "database is locked" is not the user's problem."""
-        give_up, pause = time.monotonic() + PATIENCE, _FIRST_PAUSE
+        start = time.monotonic()
         while True:
             try:
                 return call(*arguments)
             except sqlite3.Error as error:
-                if not _is_busy(error) or self._depth or time.monotonic() > give_up:
+                waited = time.monotonic() - start
+                if not _is_busy(error) or self._depth or waited > PATIENCE:
                     raise self._explained(error) from error
-            time.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
+            time.sleep(_PAUSE if waited < _LONG_AFTER else _LONG_PAUSE)
 
     # ---- opening
 
