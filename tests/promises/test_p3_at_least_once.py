@@ -110,7 +110,7 @@ def test_killing_supervisor_and_child_together_costs_no_job(
 def test_a_killed_server_costs_no_job(house: House, window: Callable[[House], Scene]) -> None:
     """When the server that keeps the worker is killed, its worker drains and the next server's goes on.
 
-    Break it: in Supervisor._stop_rest, mark what outlasts the grace as stopped by CANCEL.
+    Break it: in Running.stopped, make what the shutdown stopped Succeeded().
     """
     server = house.server()
     scene = window(house)

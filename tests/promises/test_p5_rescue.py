@@ -49,9 +49,11 @@ def test_a_worker_that_comes_rescues_before_it_does_anything_else(house: House) 
     job = house.add("app:hold", {"door": "door"})
     house.noted("started", job)
     house.processes[0].kill()
+    house.add("app:work")
 
     second = house.worker(lease=LONG)
 
+    house.logged(second, "task=app:work")
     started = house.logged(second, "rescued 1 jobs of the dead worker")
     lines = second.log.splitlines()
     assert not any("started id=" in line for line in lines[: lines.index(started)])

@@ -283,8 +283,9 @@ class House:
         """Write (or replace) a module of the app."""
         path = self.folder / f"{module.replace('.', '/')}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(source)
-        return path
+        half = path.with_suffix(".half")
+        half.write_text(source)
+        return half.rename(path)  # at once: a child may be importing it
 
     def target(self, name: str = "app") -> Target:
         module, _, attribute = name.partition(":")

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from outlast import locks, role, wire
-from outlast.errors import TaskUnknown
+from outlast.errors import AppNotFound, TaskUnknown
 from outlast.job import Claimed, Outcome
 from outlast.target import Target
 from outlast.worker import executor
@@ -49,9 +49,18 @@ def main(descriptor: int) -> None:
     try:
         queue = find_queue(Target.from_message(orders["target"]), orders["url"])
         _run(Child(channel, orders["slots"]).serve(lifespan_of(queue)))
-    except BaseException:
-        channel.send("unready", traceback.format_exc())
+    except BaseException as error:
+        channel.send("unready", _why(error))
         raise SystemExit(1) from None
+
+
+def _why(error: BaseException) -> str:
+    """An error of ours says it all, but not where the user's code ended the process; of any other the place tells more."""
+    if not isinstance(error, AppNotFound):
+        return "".join(traceback.format_exception(error))
+    if isinstance(error.__cause__, SystemExit):
+        return "".join([str(error), "\n", *traceback.format_exception(error.__cause__)])
+    return str(error)
 
 
 def _tell_crashes() -> None:

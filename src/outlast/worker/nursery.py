@@ -74,7 +74,7 @@ class Nursery:
             events.child_failed(child.pid, rest[0])
         else:
             self._failures += 1
-            pause = min(_LONGEST_PAUSE, 0.5 * 2**self._failures)
+            pause = pause_after(self._failures)
             self._pause_until = steady() + pause
             child.is_leaving = True
             child.leave_by = self.next_look = steady() + _LAST_WISH
@@ -85,7 +85,7 @@ class Nursery:
         child = self.children.pop(pid, None)
         if child is not None and not child.is_ready and not child.is_leaving:
             self._failures += 1
-            self._pause_until = steady() + min(_LONGEST_PAUSE, 0.5 * 2**self._failures)
+            self._pause_until = steady() + pause_after(self._failures)
         return child
 
     def replace(self, child: Child, leave_by: float) -> None:
@@ -185,6 +185,11 @@ class Nursery:
         child = next(child for child in self.children.values() if child.is_reserved and not child.is_leaving)
         started(job, child)
         child.run([job])
+
+
+def pause_after(failures: int) -> float:
+    """Seconds until the next try to start a child, after so many that failed in a row."""
+    return float(min(_LONGEST_PAUSE, 0.5 * 2 ** min(failures, 10)))
 
 
 def _load(child: Child) -> int:
