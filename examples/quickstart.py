@@ -1,22 +1,12 @@
-"""The README's example, to be run with `uvicorn examples.quickstart:app`.
-
-Then: `curl -X POST localhost:8000/send-notification/you@example.com`, and look into log.txt.
-"""
-
 from fastapi import FastAPI
-
-from outlast import BackgroundTasks, TaskQueue
+from outlast import BackgroundTasks, TaskQueue      # was: from fastapi import BackgroundTasks, FastAPI
 
 app = FastAPI()
-queue = TaskQueue(app)
+queue = TaskQueue(app)                              # sqlite:///outlast.db, a worker beside the server
 
-
-def write_notification(email: str, message: str = "") -> None:
-    with open("log.txt", mode="w") as email_file:
-        email_file.write(f"notification for {email}: {message}")
-
+def write_notification(email: str, message=""): ...
 
 @app.post("/send-notification/{email}")
-async def send_notification(email: str, background_tasks: BackgroundTasks) -> dict[str, str]:
+async def send_notification(email: str, background_tasks: BackgroundTasks):
     background_tasks.add_task(write_notification, email, message="some notification")
     return {"message": "Notification sent in the background"}

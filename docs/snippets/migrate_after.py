@@ -1,0 +1,16 @@
+from fastapi import FastAPI
+from outlast import BackgroundTasks, TaskQueue
+
+app = FastAPI()
+queue = TaskQueue(app)
+
+
+def write_notification(email: str, message: str = ""):
+    with open("log.txt", mode="w") as email_file:
+        email_file.write(f"notification for {email}: {message}")
+
+
+@app.post("/send-notification/{email}")
+async def send_notification(email: str, background_tasks: BackgroundTasks):
+    background_tasks.add_task(write_notification, email, message="some notification")
+    return {"message": "Notification sent in the background"}

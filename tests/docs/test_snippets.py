@@ -1,0 +1,326 @@
+"""Every block of Python in the pages is a file, and every such file runs: here, one test for each."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+
+from outlast import State
+from tests.docs.pages import PAGES, READMES, ROOT, Block, blocks
+from tests.docs.running import SNIPPETS, Snippet, free_port, served, served_by_uvicorn
+
+SHOWN = [block for page in PAGES for block in blocks(page, "python")]
+
+
+# ---- blocks and files
+
+
+@pytest.mark.parametrize("block", SHOWN, ids=str)
+def test_a_block_of_python_is_a_file(block: Block):
+    assert block.source, f"{block.page.name}: put a comment with the name of its file above the block"
+    file = ROOT / block.source
+
+    assert block.text == file.read_text("utf-8"), "python docs/include.py copies the files into the pages"
+
+
+def test_every_snippet_is_shown():
+    assert {ROOT / block.source for block in SHOWN if block.source} >= {*SNIPPETS.values()}
+
+
+def test_every_snippet_has_a_test_of_its_own():
+    assert {name for name in SNIPPETS if f"test_{name}" not in globals()} == set()
+
+
+def test_the_readme_opens_with_the_quickstart():
+    for readme in READMES:
+        first = next(blocks(readme))
+
+        assert first.source == "examples/quickstart.py"
+
+
+# ---- each file runs
+
+
+@pytest.fixture
+def snippet(request, monkeypatch, tmp_path):
+    """The module of the test's name, imported anew beside a store of its own, in a folder of its own."""
+    monkeypatch.setenv("OUTLAST_STORE", f"sqlite:///{tmp_path / 'outlast.db'}")
+    monkeypatch.setenv("OUTLAST_WORKER", "inline")
+    monkeypatch.chdir(tmp_path)
+    with Snippet.imported(SNIPPETS[request.node.name.removeprefix("test_")]) as snippet:
+        yield snippet
+
+
+def test_quickstart(snippet):
+    with snippet.client() as client:
+        answer = client.post("/send-notification/you@example.com")
+
+    assert answer.json() == {"message": "Notification sent in the background"}
+    assert snippet.only_job().state is State.SUCCEEDED
+
+
+def test_first_steps(snippet, tmp_path):
+    source = SNIPPETS["first_steps"].read_text("utf-8")
+    (tmp_path / "main.py").write_text(source.replace("time.sleep(10)", "time.sleep(0.1)"))
+
+    with served_by_uvicorn("main", folder=tmp_path, app_dir=tmp_path) as client:
+        job_id = client.post("/send-notification/you@example.com").json()["job"]
+        asyncio.run(snippet.queue.job(job_id).wait(timeout=20))
+
+    assert (tmp_path / "log.txt").read_text() == "notification for you@example.com: some notification\n"
+
+
+def test_main(snippet, tmp_path):
+    with snippet.client() as client:
+        client.post("/send-notification/you@example.com")
+
+    assert (tmp_path / "log.txt").read_text() == "notification for you@example.com: some notification\n"
+
+
+def test_idempotent(snippet):
+    with snippet.client() as client:
+        client.post("/orders/7?cents=990")
+        client.post("/orders/7?cents=990")
+
+    assert [job.state for job in snippet.jobs()] == [State.SUCCEEDED, State.SUCCEEDED]
+    with closing(sqlite3.connect("shop.db")) as db:
+        assert db.execute("SELECT * FROM invoices").fetchall() == [(7, 990)]
+
+
+def test_job_id_as_key(snippet):
+    job = snippet.charge.enqueue("4242", 990)
+
+    assert snippet.charged == {job.id: ("4242", 990)}
+
+
+def test_options(snippet):
+    with snippet.client() as client:
+        client.post("/welcome/you@example.com")
+
+    now, later = snippet.jobs()
+    assert (now.state, now.queue, now.max_attempts, now.timeout) == (
+        State.SUCCEEDED,
+        "mail",
+        8,
+        timedelta(seconds=30),
+    )
+    assert (later.view, later.queue, later.run_at - later.created_at) == (
+        "scheduled",
+        "mail",
+        timedelta(days=3),
+    )
+
+
+def test_plain_function(snippet, tmp_path):
+    (tmp_path / "exports" / "3").mkdir(parents=True)
+
+    with snippet.client() as client:
+        client.delete("/exports/3")
+
+    assert snippet.only_job().max_attempts == 2
+    assert list((tmp_path / "exports").iterdir()) == []
+
+
+def test_retries(snippet, tmp_path):
+    covered = snippet.read_remote.enqueue(str(tmp_path))
+    never = snippet.read_remote.enqueue("missing.txt")
+
+    assert (covered.record().view, covered.record().max_attempts) == ("retrying", 10)
+    assert (
+        timedelta(seconds=7) < covered.record().run_at - covered.record().started_at < timedelta(seconds=13)
+    )
+    assert (never.state, never.record().reason) == (State.FAILED, "error")
+
+
+def test_steering(snippet):
+    views = {status: snippet.fetch.enqueue(status).record() for status in (200, 202, 404, 429)}
+
+    assert {status: (job.view, job.failures) for status, job in views.items()} == {
+        200: ("succeeded", 0),
+        202: ("scheduled", 0),
+        404: ("failed", 1),
+        429: ("retrying", 1),
+    }
+
+
+def test_times(snippet):
+    with snippet.client() as client:
+        client.post("/remind/you")
+
+    tea, new_year = snippet.jobs()
+    assert (tea.view, tea.run_at - tea.created_at) == ("scheduled", timedelta(minutes=10))
+    assert tea.expires_at - tea.created_at == timedelta(hours=1)
+    assert (new_year.run_at.year, new_year.expires_at - new_year.run_at) == (2031, timedelta(days=1))
+
+
+def test_timeouts(snippet, capsys):
+    soon = snippet.ask_slow_service.options(timeout=timedelta(milliseconds=20), max_attempts=1)
+
+    job = asyncio.run(soon.aenqueue())
+
+    assert (job.state, job.record().reason) == (State.FAILED, "timeout")
+    assert capsys.readouterr().out == "closing the connection\n"
+
+
+def test_cancel(snippet):
+    waiting = snippet.queue.options(snippet.export, delay=timedelta(hours=1))
+    with snippet.client() as client:
+        done = client.post("/exports/march").json()["job"]
+        queued = snippet.queue.enqueue(waiting, "april").id
+
+        assert client.delete(f"/exports/{done}").json() == {"will_stop": False}
+        assert client.delete(f"/exports/{queued}").json() == {"will_stop": True}
+    assert snippet.queue.job(queued).state is State.CANCELLED
+
+
+def test_once(snippet):
+    assert snippet.text_everybody.enqueue("hello").record().max_attempts == 1
+
+
+def test_outside(snippet, tmp_path):
+    told = subprocess.run(
+        [sys.executable, SNIPPETS["outside"]], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert told.stdout == "5\n"
+
+
+def test_chain(snippet, capsys):
+    with snippet.client() as client:
+        client.post("/users/you")
+
+    assert [job.state for job in snippet.jobs()] == [State.SUCCEEDED, State.SUCCEEDED]
+    assert capsys.readouterr().out == "account of you is ready\nwelcome, you\n"
+
+
+def test_many(snippet):
+    with snippet.client() as client:
+        assert client.post("/albums/3/resize").json() == {"jobs": 100}
+
+    assert snippet.queue.ask(lambda store: store.counts())["succeeded"] == 100
+
+
+def test_luggage(snippet, capsys):
+    order = snippet.Order(id=UUID(int=7), total=Decimal("9.90"), due="2031-03-01")
+
+    with snippet.client() as client:
+        client.post("/orders", json=order.model_dump(mode="json"))
+
+    assert capsys.readouterr().out == f"{order.id}, due 01 March: ['fragile', 'gift']\n"
+
+
+def test_inspect_job(snippet):
+    with snippet.client() as client:
+        job = client.post("/divide?left=1&right=4").json()["job"]
+
+        assert client.get(f"/results/{job}").json() == {
+            "state": "succeeded",
+            "attempt": 1,
+            "result": 0.25,
+            "error": None,
+        }
+
+
+def test_dependency(snippet, tmp_path):
+    with snippet.client() as client:
+        client.post("/send-notification/you@example.com?q=cats")
+
+    assert (tmp_path / "log.txt").read_text() == "found query: cats\nmessage to you@example.com\n"
+
+
+def test_status(snippet):
+    with snippet.client() as client:
+        answer = client.post("/reports/2031")
+
+        assert (answer.status_code, answer.json()["status"]) == (202, answer.headers["Location"])
+        assert client.get(answer.headers["Location"]).json()["result"] == {"year": 2031, "pages": 12}
+
+
+def test_lifespan(snippet, tmp_path, capfd):
+    with served_by_uvicorn("lifespan", folder=tmp_path):
+        greeting = asyncio.run(wait_for(snippet.queue, snippet.greet, "you"))
+
+    assert greeting == "hello you"
+    assert capfd.readouterr().out.count("starting the scheduler") == 1
+
+
+def test_worker_lifespan(snippet, tmp_path):
+    with served_by_uvicorn("worker_lifespan", folder=tmp_path):
+        pool = asyncio.run(wait_for(snippet.queue, snippet.use_pool))
+
+    assert pool == "a small pool of connections"
+
+
+def test_main_guard(snippet, tmp_path):
+    port = free_port()
+    source = SNIPPETS["main_guard"].read_text("utf-8")
+    (tmp_path / "main.py").write_text(source.replace("port=8000", f"port={port}"))
+
+    with served("main.py", folder=tmp_path, port=port) as client:
+        client.post("/greet/you")
+        [job] = snippet.jobs()
+        asyncio.run(snippet.queue.job(job.id).wait(timeout=20))
+
+
+async def wait_for(queue, func, *args):
+    """The result of a job that the worker of a server runs."""
+    with queue.switched(store=queue.url, worker="external"):
+        job = await queue.aenqueue(func, *args)
+        return await job.wait(timeout=20)
+
+
+def test_migrate_before(snippet, tmp_path):
+    sends_a_notification(snippet, tmp_path)
+
+
+def test_migrate_after(snippet, tmp_path):
+    sends_a_notification(snippet, tmp_path)
+
+
+def sends_a_notification(snippet, folder):
+    with snippet.client() as client:
+        answer = client.post("/send-notification/you@example.com")
+
+    assert answer.json() == {"message": "Notification sent in the background"}
+    assert (folder / "log.txt").read_text() == "notification for you@example.com: some notification"
+
+
+# ---- files of tests, which pytest runs as a user's
+
+
+def test_test_app(tmp_path):
+    passes(tmp_path, "main", "test_app")
+
+
+def test_test_task(tmp_path):
+    passes(tmp_path, "main", "test_task")
+
+
+def test_conftest(tmp_path):
+    """With it, a test needs not name the fixture."""
+    asked = SNIPPETS["test_app"].read_text("utf-8")
+    (tmp_path / "test_more.py").write_text(asked.replace("outlast_inline, ", ""))
+    passes(tmp_path, "main", "conftest")
+
+
+def passes(folder, *snippets):
+    for name in snippets:
+        (folder / SNIPPETS[name].name).write_bytes(SNIPPETS[name].read_bytes())
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stdout
+    assert {file.name for file in folder.iterdir()} <= {"__pycache__", "main.py", "conftest.py"} | {
+        file.name for file in folder.glob("test_*.py")
+    }
