@@ -13,7 +13,7 @@ from tests.worker.harness import TASKS, House, lives
 
 APP = (
     TASKS
-    + '''
+    + """
 
 async def defy(door):
     note("started")
@@ -31,7 +31,7 @@ async def complain(door):
         await await_for(door)
     except asyncio.CancelledError:
         raise RuntimeError("not now") from None
-'''
+"""
 )
 SETTINGS = {"grace": timedelta(seconds=0.5)}
 

@@ -16,7 +16,7 @@ from tests.worker.harness import PRELUDE, TASKS, House
 
 FASTAPI = (
     TASKS
-    + '''
+    + """
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -37,11 +37,11 @@ queue = TaskQueue(app, store=f"sqlite:///{HERE / 'outlast.db'}")
 
 def tell():
     return [app.state.secret, in_worker()]
-'''
+"""
 )
 BOTH = (
     FASTAPI
-    + '''
+    + """
 
 @asynccontextmanager
 async def quiet(app):
@@ -52,7 +52,7 @@ async def quiet(app):
 
 
 queue.worker_lifespan = quiet
-'''
+"""
 )
 
 
@@ -128,7 +128,10 @@ def test_an_app_that_does_not_start_is_tried_ever_later() -> None:
 
 def test_a_lifespan_that_fails_to_start_claims_nothing(house: House) -> None:
     """As with an import that fails."""
-    house.write("app", FASTAPI.replace("    app.state.secret", "    raise OSError('no database')\n    app.state.secret"))
+    house.write(
+        "app",
+        FASTAPI.replace("    app.state.secret", "    raise OSError('no database')\n    app.state.secret"),
+    )
     worker = house.worker()
     job = house.add("app:tell")
 
@@ -160,7 +163,9 @@ def test_an_app_without_a_main_guard_gets_an_error_that_says_so(house: House) ->
         ("empty", "no TaskQueue was made there"),
     ],
 )
-def test_an_app_that_is_not_there_gets_an_error_that_says_what_is_missing(house: House, app: str, told: str) -> None:
+def test_an_app_that_is_not_there_gets_an_error_that_says_what_is_missing(
+    house: House, app: str, told: str
+) -> None:
     """Module, attribute, or the TaskQueue itself."""
     house.write("empty", "")
     worker = house.worker(app)
@@ -187,7 +192,10 @@ def test_a_new_child_is_asked_anew_for_what_the_one_before_did_not_know(house: H
     worker = house.worker()
     job = house.add("app:to_come")
     house.logged(worker, "unknown task app:to_come")
-    house.write("app", PRELUDE + "\ndef to_come():\n    return 'it is here'\n\ndef die():\n    os.kill(os.getpid(), 9)\n")
+    house.write(
+        "app",
+        PRELUDE + "\ndef to_come():\n    return 'it is here'\n\ndef die():\n    os.kill(os.getpid(), 9)\n",
+    )
 
     killer = house.add("app:die", at_most_once=True)
 
@@ -200,7 +208,7 @@ def test_a_main_module_is_imported_under_its_own_name(house: House) -> None:
     house.write(
         "main",
         TASKS
-        + '''
+        + """
 from dataclasses import replace
 from outlast.worker.app import settings_of
 
@@ -209,7 +217,7 @@ if __name__ == "__main__":
     settings = replace(settings_of(queue), children=1, slots=1)
     (HERE / "settings").write_text(json.dumps(settings.to_message()))
     print(queue.enqueue(work, 7).id)
-''',
+""",
     )
     script = house.start([sys.executable, "main.py"])
     assert script.wait() == 0

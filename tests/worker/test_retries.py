@@ -14,7 +14,7 @@ from tests.worker.harness import TASKS, House
 
 APP = (
     TASKS
-    + '''
+    + """
 from datetime import timedelta
 from outlast.errors import Fail, Retry, Snooze
 
@@ -53,7 +53,7 @@ def fail():
 
 def sleepy():
     raise Snooze(timedelta.max)
-'''
+"""
 )
 AT_ONCE = RetryPolicy(delay=timedelta(0))
 
@@ -96,7 +96,9 @@ def test_the_first_retry_comes_after_about_a_second_by_default(served: House) ->
     ],
     ids=["a class above", "another class", "never wins"],
 )
-def test_the_policy_says_which_errors_are_tried_again(served: House, policy: RetryPolicy, again: bool) -> None:
+def test_the_policy_says_which_errors_are_tried_again(
+    served: House, policy: RetryPolicy, again: bool
+) -> None:
     """By their classes and those above them; one that is not covered fails the job at once."""
     job = served.add("app:refuse", retry=policy, max_attempts=2)
 
@@ -147,7 +149,11 @@ def test_a_task_may_fail_for_good(served: House) -> None:
 
     record = served.ended(job)
 
-    assert (record.state, record.attempt, record.error) == (State.FAILED, 1, "outlast.errors.Fail: never again")
+    assert (record.state, record.attempt, record.error) == (
+        State.FAILED,
+        1,
+        "outlast.errors.Fail: never again",
+    )
 
 
 def test_a_failed_job_can_be_tried_again_by_hand(served: House) -> None:

@@ -121,7 +121,7 @@ def test_an_async_task_that_defies_its_cancellation_ends_with_its_child(served: 
 
 def test_a_stuck_task_that_ends_after_all_costs_its_child_no_kill(house: House) -> None:
     """A child that was to be replaced but has drained leaves the lifespan as on any other day."""
-    lifespan = '''
+    lifespan = """
 from contextlib import asynccontextmanager
 
 @asynccontextmanager
@@ -130,7 +130,7 @@ async def lifespan(app):
     note("down")
 
 queue.worker_lifespan = lifespan
-'''
+"""
     house.write("app", TASKS + lifespan)
     worker = house.worker(grace=timedelta(hours=1))
     neighbour = house.add("app:ahold", {"door": "neighbour"})

@@ -81,7 +81,9 @@ def test_a_job_that_runs_past_its_deadline_succeeds(served: House) -> None:
 def test_the_more_urgent_goes_first(served: House) -> None:
     """By priority, high before low; among equals in the order added."""
     _, *jobs = _behind_one_that_runs(
-        served, "urgent", [{"priority": 0}, {"priority": 5}, {"priority": -1}, {"priority": 5}, {"priority": 0}]
+        served,
+        "urgent",
+        [{"priority": 0}, {"priority": 5}, {"priority": -1}, {"priority": 5}, {"priority": 0}],
     )
 
     assert served.results(jobs)
@@ -120,7 +122,9 @@ def test_each_worker_takes_from_the_queues_that_it_serves(house: House) -> None:
     """Two workers, two queues: each job runs in the right one; a queue that nobody serves waits."""
     house.worker(queues=("mail",))
     house.worker(queues=("reports", "rest"))
-    jobs = {name: [house.add("app:whoami", queue=name) for _ in range(3)] for name in ("mail", "reports", "rest")}
+    jobs = {
+        name: [house.add("app:whoami", queue=name) for _ in range(3)] for name in ("mail", "reports", "rest")
+    }
     nobodys = house.add("app:work", queue="elsewhere")
 
     mail, reports, rest = (set(house.results(jobs[name])) for name in ("mail", "reports", "rest"))
