@@ -20,7 +20,7 @@ class TaskOptions:
     queue: str = "default"
     """The queue its jobs go to."""
     priority: int = 0
-    """Higher goes first within a queue."""
+    """Higher goes first, whatever the queue."""
     max_attempts: int | None = None
     """Attempts before a job fails for good: 5, or 1 with `at_most_once`."""
     timeout: timedelta | None = None

@@ -32,9 +32,9 @@ def pack_value(value: object, where: str = "result", *, limit: int = LIMIT) -> s
     try:
         text = parcel.write(value, room=limit)
     except Refusal as refusal:
-        raise LuggageRefused(_refusal(where, refusal)) from refusal
+        raise LuggageRefused(_refusal(where, refusal)) from None
     except TooLarge as error:
-        raise LuggageTooLarge(_excess(where, None, limit)) from error
+        raise LuggageTooLarge(_excess(where, None, limit)) from None
     if _is_over(limit, text):
         raise LuggageTooLarge(_excess(where, text, limit))
     return text
@@ -103,9 +103,9 @@ class Signature:
         try:
             return parcel.write(value, room=limit, adapter=partial(self._adapter, key))
         except Refusal as refusal:
-            raise LuggageRefused(f"{self.function}() {_refusal(label, refusal)}") from refusal
+            raise LuggageRefused(f"{self.function}() {_refusal(label, refusal)}") from None
         except TooLarge as error:
-            raise LuggageTooLarge(f"{self.function}() {_excess(label, None, limit)}") from error
+            raise LuggageTooLarge(f"{self.function}() {_excess(label, None, limit)}") from None
 
     def _label(self, key: str) -> str:
         """What a caller calls it."""

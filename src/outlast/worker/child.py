@@ -22,6 +22,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from io import TextIOWrapper
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
@@ -43,6 +44,7 @@ def main(descriptor: int) -> None:
     """Serve the supervisor at the other end of a socket until it says `quit` or goes away."""
     role.enter_worker()
     _tell_crashes()
+    _tell_lines()
     _ignore_signals()
     channel = Channel(socket.socket(fileno=descriptor))
     verb, orders = channel.receive()
@@ -78,6 +80,12 @@ def _tell_crashes() -> None:
     """Where a crash of C code was, on standard error, if there is one."""
     if sys.stderr is not None:
         faulthandler.enable()
+
+
+def _tell_lines() -> None:
+    """What a task prints is seen at once, also in a pipe."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 def _ignore_signals() -> None:

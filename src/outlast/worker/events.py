@@ -99,10 +99,9 @@ def child_died(pid: int, death: str, *, was_ready: bool) -> None:
     _log.error("child %d %s%s; starting another", pid, death, when)
 
 
-def child_replaced(pid: int, jobs: int) -> None:
-    _log.warning(
-        "child %d is stuck in a task that cannot be stopped; replacing it (%d jobs in it)", pid, jobs
-    )
+def child_is_stuck(pid: int, jobs: int, *, is_replaced: bool) -> None:
+    then = "replacing it" if is_replaced else "ending it"
+    _log.warning("child %d is stuck in a task that cannot be stopped; %s (%d jobs in it)", pid, then, jobs)
 
 
 def task_unknown(task: str, why: str) -> None:

@@ -91,7 +91,7 @@ class Nursery:
     def replace(self, child: Child, leave_by: float) -> None:
         """Give it no more jobs, and end it once only stuck ones are left, or at `leave_by`."""
         if not child.is_leaving:
-            events.child_replaced(child.pid, len(child.running))
+            events.child_is_stuck(child.pid, len(child.running), is_replaced=not self.is_closing)
             child.is_leaving = True
             child.leave_by = leave_by
         self.next_look = 0.0
