@@ -24,6 +24,10 @@ class Pending(Protocol):
     def undecided(self) -> bool:
         """Whether it can still be committed."""
 
+    @property
+    def needs_caller(self) -> bool:
+        """Whether it cannot be committed before the running code has gone on."""
+
 
 class Job:
     """A job of a queue, by its id.
@@ -97,8 +101,14 @@ class Job:
         """Wait until it has ended, and return what its task returned.
 
         `timeout` is a timedelta or seconds; None waits for ever. Raises JobFailed if it failed or was cancelled,
-        TimeoutError if it has not ended in time (it runs on), JobNotFound if it was never committed.
+        TimeoutError if it has not ended in time (it runs on), JobNotFound if it was never committed, or cannot be
+        before this returns.
         """
+        if self._pending is not None and self._pending.needs_caller:
+            raise JobNotFound(
+                f"job {self.id} is committed when the response starts, so to wait for it here would never end; "
+                "in an endpoint that waits for its job, enqueue it: `await queue.aenqueue(…)`"
+            )
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         try:
             async with asyncio.timeout(seconds):

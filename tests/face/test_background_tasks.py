@@ -15,6 +15,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 import outlast
 from outlast import AppRefused, BackgroundTasks, Job, JobNotFound, State, TaskQueue
 from outlast.fastapi import seam
+from outlast.luggage import Signature
 from tests.asgi import call, jobs, tasks
 
 ran: list[str] = []
@@ -22,6 +23,7 @@ ran: list[str] = []
 
 def note(text: str = "", queue: str = "", func: str = "", self: str = ""):
     ran.append(text)
+    return text, queue, func, self
 
 
 async def anote(text: str):
@@ -145,6 +147,40 @@ async def test_the_handle_of_a_discarded_job_says_that_there_is_none(app, queue)
         _ = seen[0].state
 
 
+async def test_to_wait_for_a_job_in_the_endpoint_that_adds_it_would_never_end(app, queue):
+    @app.get("/")
+    async def add(background: BackgroundTasks):
+        await background.add_task(note).wait()
+
+    exchange = await call(app, queue, "/")
+
+    assert isinstance(exchange.error, JobNotFound)
+    assert "await queue.aenqueue" in str(exchange.error)
+
+
+async def test_a_thread_that_adds_while_the_response_starts_loses_nothing(app, queue):
+    receipts = []
+
+    class Stray:
+        def __init__(self, app):
+            self.app = app
+
+        async def __call__(self, scope, receive, send):
+            await self.app(scope, receive, send)
+            receipts[0].jobs.append(queue.prepare(other, (), {}))  # by a thread that saw the receipt open
+
+    app.add_middleware(Stray)
+
+    @app.get("/")
+    async def add(background: BackgroundTasks):
+        background.add_task(note)
+        receipts.append(background._jobs)
+
+    await call(app, queue, "/")
+
+    assert tasks(queue) == ["note", "other"]
+
+
 async def test_every_keyword_belongs_to_the_function(app, queue):
     @app.get("/")
     async def add(background: BackgroundTasks):
@@ -152,8 +188,9 @@ async def test_every_keyword_belongs_to_the_function(app, queue):
 
     assert (await call(app, queue, "/")).status == 200
     [job] = jobs(queue)
+    args, kwargs = Signature.of(note).unpack(job.luggage)
     assert job.queue == "default"
-    assert all(word in job.luggage for word in ('"queue":"q"', '"func":"f"', '"self":"s"'))
+    assert note(*args, **kwargs) == ("t", "q", "f", "s")
 
 
 async def test_the_function_may_be_given_by_name_as_in_fastapi(app, queue):

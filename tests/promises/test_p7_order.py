@@ -5,6 +5,7 @@ from datetime import timedelta
 from fastapi import Depends
 
 from outlast import BackgroundTasks, TaskQueue
+from outlast.luggage import Signature
 from tests.asgi import call, jobs
 
 
@@ -13,7 +14,12 @@ def job(name: str): ...
 
 def views(queue):
     """The argument of each job, and its view, in the order written."""
-    return [(record.luggage.split('"')[-2], record.view) for record in jobs(queue)]
+    return [(argument(record), record.view) for record in jobs(queue)]
+
+
+def argument(record):
+    args, kwargs = Signature.of(job).unpack(record.luggage)
+    return [*args, *kwargs.values()][0]
 
 
 async def test_each_job_waits_for_the_one_before(app, queue):

@@ -128,7 +128,7 @@ class Passage:
             return
         queue = receipt.queue
         is_held = queue.inline is None and self._routes.hold(receipt.scope, start)
-        jobs = queue.bind(receipt.jobs, queue.holds.holder() if is_held else None)
+        jobs = queue.bind(receipt.take(), queue.holds.holder() if is_held else None)
         receipt.turn = queue.turn(jobs)
         try:
             await queue.acommit(jobs)

@@ -34,12 +34,25 @@ _log = logging.getLogger("outlast.request")
 class Receipt:
     """The jobs of one request. There is one for every request, so it is kept small."""
 
-    __slots__ = ("failure", "jobs", "late", "open", "plain", "queue", "scope", "tasks", "turn", "undecided")
+    __slots__ = (
+        "failure",
+        "jobs",
+        "late",
+        "open",
+        "plain",
+        "queue",
+        "scope",
+        "taken",
+        "tasks",
+        "turn",
+        "undecided",
+    )
 
     def __init__(self, queue: TaskQueue, scope: Scope) -> None:
         self.queue = queue
         self.scope = scope
         self.jobs: list[NewJob] = []
+        self.taken = 0
         self.open = True
         self.undecided = True
         self.failure: BaseException | None = None
@@ -48,16 +61,30 @@ class Receipt:
         self.late: Late | None = None
         self.turn: Turn | None = None
 
+    @property
+    def needs_caller(self) -> bool:
+        """Whether it is the running code that the response waits for."""
+        return self.open and current.get() is self
+
     def add(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Job:
         """Pack one call now, to be committed when the response starts; at once if it has started."""
         job = self.queue.prepare(func, args, kwargs)
         if self.open:
             self.jobs.append(job)
             return Job(job.id, self.queue, self)
+        return Job(job.id, self.queue, self._add_late(job))
+
+    def take(self) -> list[NewJob]:
+        """What was added and not taken yet."""
+        jobs = self.jobs[self.taken :]
+        self.taken += len(jobs)
+        return jobs
+
+    def _add_late(self, job: NewJob) -> Late:
         if self.late is None:
             self.late = Late(self)
         self.late.add(job)
-        return Job(job.id, self.queue, self.late)
+        return self.late
 
     def watch(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
@@ -78,21 +105,24 @@ class Receipt:
     def discard(self, reason: str) -> None:
         """Give its jobs up, and say which and why."""
         self.undecided = False
-        if not self.jobs:
+        jobs = self.take()
+        if not jobs:
             return
         scope = self.scope
         _log.warning(
             "%d job(s) of %s %s discarded, because the request failed: %s; discarded: %s",
-            len(self.jobs),
+            len(jobs),
             scope.get("method", scope["type"]),
             scope["path"],
             reason,
-            describe(self.jobs),
+            describe(jobs),
         )
-        self.jobs = []
 
     async def finish(self) -> None:
         """At the end of everything: wait for what was added late; inline, run what has not had its turn."""
+        if len(self.jobs) > self.taken:  # by a thread that found it open while it was being closed
+            for job in self.take():
+                self._add_late(job)
         if self.late is not None:
             with suppress(Exception):  # it has been logged, and nobody is left to tell
                 await self.late.settled()
@@ -116,6 +146,8 @@ class Late:
     def undecided(self) -> bool:
         """Whether something is still on its way to the store."""
         return bool(self._waiting) or (self._commits is not None and not self._commits.done())
+
+    needs_caller = False
 
     def add(self, job: NewJob) -> None:
         try:

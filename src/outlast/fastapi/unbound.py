@@ -28,6 +28,10 @@ class Unbound:
     def undecided(self) -> bool:
         return bool(self._jobs)
 
+    @property
+    def needs_caller(self) -> bool:
+        return bool(self._jobs)
+
     def add(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Job:
         """Pack one call now. Raises AppRefused when nothing says which TaskQueue it belongs to."""
         queue = _queue_of(func)
