@@ -55,13 +55,12 @@ def test_what_ended_lately_is_kept(house: House) -> None:
 
     Break it: in SQLiteStore.prune, take `keep` for nothing.
     """
-    _finish(house.store, house.folder / "outlast.db", 1, ended_ago=timedelta(hours=2))
-    (old,) = _ids(house.store)
     house.worker(retention=timedelta(hours=1))
     young = house.add("app:work")
     house.result(young)
+    _finish(house.store, house.folder / "outlast.db", 1, ended_ago=timedelta(hours=2))
 
-    house.until(lambda: old not in _ids(house.store), "the old one to be gone")
+    house.until(lambda: len(_ids(house.store)) == 1, "the old one to be gone")
     assert _ids(house.store) == {young}
 
 
@@ -142,7 +141,7 @@ def _finish(store: Store, path: Path, jobs: int, *, ended_ago: timedelta = NOW) 
             (*job[1:], ended, ended),
         )
     connection.close()
-    assert store.counts()["succeeded"] == jobs
+    assert store.counts()["succeeded"] >= jobs
 
 
 def _everything_that_a_worker_asks(store: Store) -> None:
