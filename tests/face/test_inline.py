@@ -390,6 +390,38 @@ async def test_jobs_left_by_an_earlier_process_run_on_the_timer(app, queue):
     assert ran == ["left"]
 
 
+async def test_the_timer_leaves_a_request_its_own_jobs(app, queue):
+    @app.get("/")
+    async def add(background: BackgroundTasks):
+        background.add_task(anote, "in its turn")
+
+    seen = []
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            queue.inline.wake()
+            for _ in range(10):  # the timer looks meanwhile, through the same thread
+                await queue.atell(lambda store: None)
+            seen.append(list(ran))
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async with app.router.lifespan_context(app):
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/",
+            "headers": [],
+            "query_string": b"",
+            "root_path": "",
+        }
+        await app(scope, receive, send)
+
+    assert seen == [[]]
+    assert ran == ["in its turn"]
+
+
 async def test_expired_jobs_fail_on_the_timer(app, queue):
     late = queue.options(note, delay=timedelta(hours=1), expires=timedelta(hours=2))
     row = queue.prepare(late, ("never",), {})

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.middleware.base import BaseHTTPMiddleware
 
 from outlast import BackgroundTasks, LuggageRefused, TaskQueue
@@ -327,4 +327,24 @@ async def test_a_failure_after_the_response_has_started_takes_nothing_back(app, 
     exchange = await call(app, queue, "/")
 
     assert exchange.status == 200
+    assert isinstance(exchange.error, ValueError)
+    assert tasks(queue) == ["one"]
+
+
+async def test_nor_does_a_stream_that_breaks_half_way(app, queue):
+    """Break it: as the one above."""
+
+    @app.get("/")
+    async def stream(background: BackgroundTasks):
+        def chunks():
+            yield "half"
+            raise ValueError("broken")
+
+        background.add_task(one)
+        return StreamingResponse(chunks())
+
+    exchange = await call(app, queue, "/")
+
+    assert exchange.body == b"half"
+    assert exchange.error is not None
     assert tasks(queue) == ["one"]
