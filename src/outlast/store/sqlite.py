@@ -26,7 +26,7 @@ from outlast.job import Attempt, Claimed, Ended, JobRecord, Lost, NewJob, Outcom
 from outlast.lifecycle import Ending, Standing
 from outlast.store import ALL, JobFilter, QueueRecord, Settled, WorkerRecord
 from outlast.store.named_sql import named_sql
-from outlast.store.rows import attempt_record, job_record
+from outlast.store.rows import attempt_record, job_record, outcome_word
 from outlast.store.sqlite_file import SQLiteFile
 
 SQL = named_sql("sqlite.sql")
@@ -187,7 +187,7 @@ class SQLiteStore:
     def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
         conditions, parameters = _conditions(which, which.state)
         if before is not None:
-            conditions += " AND seq < (SELECT seq FROM jobs WHERE id = :before)"
+            conditions += f" AND seq < ({SQL['place_of']})"
         now = self.clock.now()
         sql = SQL["find"].replace("{which}", conditions)
         rows = self._file.read_named(sql, parameters | {"before": before, "limit": limit})
@@ -363,7 +363,7 @@ class SQLiteStore:
         )
 
     def _keep_attempt(self, end: Ended, ending: Ending, worker: str, started_at: int, now: int) -> None:
-        outcome = type(end.outcome).__name__.lower()
+        outcome = outcome_word(end.outcome)
         error, traceback = _storable(ending.error), _storable(ending.traceback)
         self._execute(
             SQL["keep_attempt"], (end.id, end.attempt, outcome, error, traceback, worker, started_at, now)
