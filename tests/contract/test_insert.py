@@ -67,6 +67,26 @@ def test_a_job_sent_again_beside_a_new_one_does_not_keep_that_out(store):
     assert {old.id, new.id} == set(ids(store.find()))
 
 
+@pytest.mark.parametrize("count", [1, 24, 25, 26, 50, 77])
+def test_any_number_of_jobs_is_written_in_its_order(store, count):
+    jobs = [new_job(store, luggage=f"{number}") for number in range(count)]
+    store.insert(jobs)
+    store.insert(jobs)
+
+    assert [(job.id, job.luggage) for job in store.claim("w1", 1000)] == [
+        (job.id, job.luggage) for job in jobs
+    ]
+
+
+@pytest.mark.parametrize("bad", [0, 5, 40, 59])
+def test_one_bad_job_among_many_keeps_all_out(store, bad):
+    jobs = [new_job(store, luggage=None if number == bad else "{}") for number in range(60)]
+
+    with pytest.raises(StoreError):
+        store.insert(jobs)
+    assert store.find() == []
+
+
 def test_jobs_are_written_all_or_none(store):
     good, bad = new_job(store), new_job(store, luggage=None)
 

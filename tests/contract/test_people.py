@@ -37,6 +37,18 @@ def test_a_list_goes_on_where_the_page_before_ended(store):
     assert ids(store.find(limit=2, before=added[0])) == []
 
 
+def test_a_list_goes_on_though_the_job_where_the_page_before_ended_is_gone(store, clock):
+    oldest, old = put(store), put(store)
+    pruned = put(store, priority=1)
+    end(store, store.claim("w1", 1)[0])
+    put(store)
+    clock.advance(timedelta(days=1))
+    assert store.prune(timedelta(hours=1)) == 1
+
+    assert ids(store.find(before=pruned)) == [old, oldest]
+    assert ids(store.find(before=oldest)) == []
+
+
 @pytest.fixture
 def one_of_each(store):
     """A job in each state, by its name."""

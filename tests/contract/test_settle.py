@@ -125,7 +125,7 @@ def test_every_failed_attempt_keeps_its_traceback(store, clock):
 @pytest.mark.parametrize(
     ("outcome", "word"),
     [
-        (TimedOut(1_000_000), "timedout"),
+        (TimedOut(1_000_000), "timed out"),
         (Crashed("signal 11", alone=True), "crashed"),
         (Crashed("signal 11", alone=False), "crashed"),
     ],

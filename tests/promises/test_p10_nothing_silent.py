@@ -100,7 +100,7 @@ def test_a_job_that_timed_out_says_where_it_was(busy: House, task: str, code: st
 
     assert busy.ended(job).error == "timed out after 0.2 s"
     (attempt,) = busy.store.attempts(job)
-    assert (attempt.outcome, attempt.error) == ("timedout", "timed out after 0.2 s")
+    assert (attempt.outcome, attempt.error) == ("timed out", "timed out after 0.2 s")
     assert code in attempt.traceback
 
 

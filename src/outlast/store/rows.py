@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from outlast.clock import to_instant
-from outlast.job import Attempt, JobRecord, Reason, State
+from outlast.job import Attempt, JobRecord, Outcome, Reason, State
 
 
 def job_record(row: Mapping[str, Any], now: int) -> JobRecord:
@@ -51,6 +52,11 @@ def attempt_record(row: Sequence[Any]) -> Attempt:
         started_at=_instant(started_at),
         ended_at=to_instant(ended_at),
     )
+
+
+def outcome_word(outcome: Outcome) -> str:
+    """What an attempt came to, as people are told it: erred, timed out, crashed, …"""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(outcome).__name__).lower()
 
 
 def _view(row: Mapping[str, Any], now: int) -> str:

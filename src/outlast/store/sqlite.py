@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -16,7 +17,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from outlast import lifecycle
@@ -26,10 +27,13 @@ from outlast.job import Attempt, Claimed, Ended, JobRecord, Lost, NewJob, Outcom
 from outlast.lifecycle import Ending, Standing
 from outlast.store import ALL, JobFilter, QueueRecord, Settled, WorkerRecord
 from outlast.store.named_sql import named_sql
-from outlast.store.rows import attempt_record, job_record
+from outlast.store.rows import attempt_record, job_record, outcome_word
 from outlast.store.sqlite_file import SQLiteFile
 
 SQL = named_sql("sqlite.sql")
+_ROWS = 25
+"""Jobs written by one statement, where there are as many: a third less work than one by one."""
+_INSERT_MANY = re.sub(r"VALUES (\(.*?\))", lambda row: "VALUES " + ", ".join([row[1]] * _ROWS), SQL["insert"])
 _PROMOTED = 1000
 """Due jobs made ready by one claim, at most: the next claim makes the next ones ready."""
 _EXPIRED = 1000
@@ -70,8 +74,12 @@ class SQLiteStore:
     # ---- the receipt
 
     def insert(self, jobs: Sequence[NewJob]) -> None:
+        rows = [(*job, _is_ready_at_once(job)) for job in jobs]
+        odd = len(rows) % _ROWS
         with self._file.own_transaction(flush=True):
-            self._file.executemany(SQL["insert"], [(*job, _is_ready_at_once(job)) for job in jobs])
+            self._file.executemany(SQL["insert"], rows[:odd])
+            for start in range(odd, len(rows), _ROWS):
+                self._execute(_INSERT_MANY, [*chain.from_iterable(rows[start : start + _ROWS])])
 
     def unhold(self, server: str, ids: Collection[str] | None = None) -> int:
         parameters = {"server": server, "now": self.clock.now(), "ids": json.dumps(list(ids or ()))}
@@ -187,7 +195,7 @@ class SQLiteStore:
     def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
         conditions, parameters = _conditions(which, which.state)
         if before is not None:
-            conditions += " AND seq < (SELECT seq FROM jobs WHERE id = :before)"
+            conditions += f" AND seq < ({SQL['place_of']})"
         now = self.clock.now()
         sql = SQL["find"].replace("{which}", conditions)
         rows = self._file.read_named(sql, parameters | {"before": before, "limit": limit})
@@ -363,7 +371,7 @@ class SQLiteStore:
         )
 
     def _keep_attempt(self, end: Ended, ending: Ending, worker: str, started_at: int, now: int) -> None:
-        outcome = type(end.outcome).__name__.lower()
+        outcome = outcome_word(end.outcome)
         error, traceback = _storable(ending.error), _storable(ending.traceback)
         self._execute(
             SQL["keep_attempt"], (end.id, end.attempt, outcome, error, traceback, worker, started_at, now)

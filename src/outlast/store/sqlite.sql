@@ -150,6 +150,13 @@ WHERE {which}
 ORDER BY seq DESC
 LIMIT :limit
 
+-- name: place_of
+-- Where a job is in the order of all; where it was, if it has been pruned.
+SELECT coalesce(
+    (SELECT seq FROM jobs WHERE id = :before),
+    (SELECT seq FROM jobs WHERE id < :before ORDER BY id DESC LIMIT 1) + 1
+)
+
 -- name: attempts
 SELECT job_id, attempt, outcome, error, traceback, worker, started_at, ended_at
 FROM attempts
