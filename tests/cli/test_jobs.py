@@ -1,6 +1,7 @@
 """`outlast jobs list`, `show`, `retry` and `cancel`, on a store with a job in each state."""
 
 import json
+import re
 
 import pytest
 
@@ -72,14 +73,18 @@ def test_what_an_error_quotes_is_only_text(store, outlast):
         assert "ValueError: [bold red]no[/] \N{REPLACEMENT CHARACTER}[2J" in ran.out
 
 
-@pytest.mark.parametrize("width", [80, 120])
-def test_the_list_fits_its_terminal(ids, outlast, monkeypatch, width):
+@pytest.mark.parametrize("width", [80, 120, 160])
+def test_the_list_fits_its_terminal_and_what_matters_is_not_cut_off(ids, store, outlast, monkeypatch, width):
+    store.insert([new_job("company.services.newsletters.tasks:send_to_everyone", queue="newsletters-bulk")])
     monkeypatch.setenv("COLUMNS", str(width))
 
     lines = outlast("jobs", "list").out.splitlines()
 
+    assert len(lines) == 11
     assert max(map(len, lines)) <= width
-    assert sum(ids["failed"][-12:] in line for line in lines) == 1
+    assert re.search(r"queued +(company|…).*to_everyone +newsletters-.* +0/5 +waits", lines[1])
+    assert [ids["failed"][-12:] in line for line in lines].count(True) == 1
+    assert ("ConnectionError" in lines[-2], ids["failed"] in lines[-2]) == (width >= 120, width == 160)
 
 
 # ---- show ------------------------------------------------------------------------------------------------------------
@@ -323,6 +328,12 @@ def test_a_store_that_is_not_there_is_never_made(tmp_path, outlast):
         assert f"there is no store at {tmp_path / 'outlast.db'}" in ran.err
         assert len(ran.err.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nor_is_a_folder_for_it_suggested(tmp_path, outlast):
+    ran = outlast("stats", "--store", "sqlite:///missing/outlast.db")
+
+    assert ran.err.startswith(f"there is no store at {tmp_path / 'missing' / 'outlast.db'}")
 
 
 def test_another_store_is_named_by_option_or_environment(ids, outlast, tmp_path, monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -29,8 +28,6 @@ def check(
     """
     from outlast.cli.findings import look
 
-    if store is not None:
-        os.environ["OUTLAST_STORE"] = store
     findings = []
     for finding in look(app, store, factory=factory):
         findings.append(finding)

@@ -48,7 +48,7 @@ def look(app: str | None, store: str | None, *, factory: bool) -> Iterator[Findi
     facts = None
     try:
         found = find_app(app)
-        facts = probe(found.target(factory=factory))
+        facts = probe(found.target(factory=factory), store)
     except (Failure, AppNotFound) as error:
         yield Finding("error", "app", str(error))
     else:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from outlast.job import JobRecord
 
-_WIDE = 110
-"""Columns from which on a table shows whole ids."""
+_WIDE, _VERY_WIDE = 110, 150
+"""Columns from which on a table shows errors, and whole ids."""
 
 
 def list_jobs(
@@ -75,24 +75,24 @@ def _options(state: StateName | None, queue: str | None, task: str | None, limit
 
 
 def _print_jobs(shown: list[JobRecord], now: datetime) -> None:
-    is_wide = answers().width >= _WIDE
-    has_errors = is_wide and any(job.error for job in shown)
+    width = answers().width
     columns = [
-        Column("id", least=36 if is_wide else 13),
-        Column("state", least=9),
-        Column("task"),
-        Column("queue"),
-        Column("failures", is_number=True, least=5),
-        Column("when", least=10),
-        *([Column("error", ratio=1)] if has_errors else []),
+        Column("id"),
+        Column("state"),
+        Column("task", cut="start"),
+        Column("queue", cut="end"),
+        Column("failures", is_number=True),
+        Column("when"),
     ]
-    print_table(columns, (_row(job, now, is_wide)[: len(columns)] for job in shown))
+    if width >= _WIDE and any(job.error for job in shown):
+        columns.append(Column("error", cut="end"))
+    print_table(columns, (_row(job, now, width)[: len(columns)] for job in shown))
 
 
-def _row(job: JobRecord, now: datetime, is_wide: bool) -> list[str | Text]:
+def _row(job: JobRecord, now: datetime, width: int) -> list[str | Text]:
     from outlast.cli.records import when
 
-    told_id = job.id if is_wide else f"…{short_id(job.id)}"
+    told_id = job.id if width >= _VERY_WIDE else f"…{short_id(job.id)}"
     failures = f"{job.failures}/{job.max_attempts}"
     return [told_id, coloured(job.view), job.task, job.queue, failures, when(job, now), job.error or ""]
 

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 _PIPE_WIDTH = 1000
 """Columns when nobody looks: nothing is cut off in a pipe or a file."""
+_GAP = 2
+_LEAST = 12
+"""Columns that a text is never cut below."""
 _STYLES = {
     "queued": "cyan",
     "scheduled": "cyan",
@@ -82,22 +86,44 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> None:
-    """A table without lines."""
+    """A table without lines, a line a row. Where it is too wide, what may be cut off is."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
+    console = answers()
+    cells = [[plain_text(cell) for cell in row] for row in rows]
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    widths = _widths(columns, cells, console.width)
+    for column, width in zip(columns, widths, strict=True):
         table.add_column(
-            column.name,
-            justify="right" if column.is_number else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=column.least,
-            ratio=column.ratio,
+            column.name, justify="right" if column.is_number else "left", width=width, no_wrap=True
         )
-    for row in rows:
-        table.add_row(*map(plain_text, row))
-    answers().print(table)
+    for row in cells:
+        table.add_row(*map(_cut, row, widths, columns))
+    console.print(table)
+
+
+def _widths(columns: Sequence[Column], cells: list[list[Text]], room: int) -> list[int]:
+    """As wide as what is in them; the widest that may be cut gives way first."""
+    widths = [
+        max([len(column.name), *(row[number].cell_len for row in cells)])
+        for number, column in enumerate(columns)
+    ]
+    yielding = [number for number, column in enumerate(columns) if column.cut]
+    while sum(widths) + _GAP * (len(columns) - 1) > room:
+        widest = max(yielding, key=widths.__getitem__, default=None)
+        if widest is None or widths[widest] <= _LEAST:
+            break
+        widths[widest] -= 1
+    return widths
+
+
+def _cut(cell: Text, width: int, column: Column) -> Text:
+    if cell.cell_len <= width:
+        return cell
+    if column.cut == "start":
+        return plain_text("…" + cell.plain[1 - width :])
+    cell.truncate(width, overflow="ellipsis")
+    return cell
 
 
 def print_facts(facts: Iterable[tuple[str, str | Text]]) -> None:
@@ -112,16 +138,13 @@ def print_facts(facts: Iterable[tuple[str, str | Text]]) -> None:
     answers().print(table)
 
 
+@dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. `least`: columns it never shrinks below."""
+    """A column of a table. `cut`: the end of its texts, "start" or "end", that may be cut off; None: neither."""
 
-    def __init__(
-        self, name: str, *, is_number: bool = False, least: int | None = None, ratio: int | None = None
-    ) -> None:
-        self.name = name
-        self.is_number = is_number
-        self.least = least
-        self.ratio = ratio
+    name: str
+    is_number: bool = False
+    cut: str | None = None
 
 
 def _plain(value: Any) -> Any:

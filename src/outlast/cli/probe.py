@@ -40,12 +40,15 @@ class AppFacts:
     """Tasks of queued jobs that this code does not have: how many jobs, and why not."""
 
 
-def probe(target: Target) -> AppFacts:
-    """The facts of the app that `target` leads to. Raises AppNotFound."""
+def probe(target: Target, store: str | None = None) -> AppFacts:
+    """The facts of the app that `target` leads to, on its own store or this one. Raises AppNotFound."""
     reading, writing = os.pipe()
     command = [sys.executable, "-P", "-m", "outlast.cli.probe", str(writing)]
     question = json.dumps(target.to_message()).encode()
-    with subprocess.Popen(command, pass_fds=[writing], stdin=subprocess.PIPE, stdout=_STDERR) as process:
+    environment = os.environ if store is None else {**os.environ, "OUTLAST_STORE": store}
+    with subprocess.Popen(
+        command, pass_fds=[writing], stdin=subprocess.PIPE, stdout=_STDERR, env=environment
+    ) as process:
         os.close(writing)
         with open(reading, "rb") as answer:
             assert process.stdin is not None

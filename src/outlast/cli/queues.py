@@ -55,10 +55,10 @@ def list_queues(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False)
 def print_queues(found: list[QueueRecord], workers: list[WorkerRecord], now: datetime) -> None:
     """A table of queues."""
     columns = [
-        Column("queue"),
+        Column("queue", cut="end"),
         *(Column(name, is_number=True) for name in ("queued", "running", "failed")),
         Column("workers", is_number=True),
-        Column("", ratio=1),
+        Column(""),
     ]
     print_table(columns, (_row(queue, workers, now) for queue in found))
 

@@ -20,7 +20,7 @@ _LONGEST = 2000
 def job_fields(job: JobRecord) -> dict[str, Any]:
     """Everything of a job. `arguments` and `result` are JSON as it is stored, with "$" where JSON has no such kind."""
     fields = asdict(job)
-    fields["arguments"] = _parsed(fields.pop("luggage"))
+    fields["arguments"] = _carried(fields.pop("luggage"))
     fields["result"] = None if job.result is None else _parsed(job.result)
     return fields
 
@@ -39,6 +39,14 @@ def worker_fields(worker: WorkerRecord, *, is_alive: bool) -> dict[str, Any]:
     return {**asdict(worker), "alive": is_alive}
 
 
+def _carried(luggage: str) -> Any:
+    """Without the checksum of the annotations, which is no argument."""
+    parsed = _parsed(luggage)
+    if isinstance(parsed, dict):
+        parsed.pop("@", None)
+    return parsed
+
+
 def _parsed(text: str) -> Any:
     """A row that somebody damaged is shown as it is."""
     try:
@@ -51,11 +59,11 @@ def _parsed(text: str) -> Any:
 
 
 def arguments(job: JobRecord) -> list[tuple[str, str]]:
-    """Its arguments by name."""
-    parsed = _parsed(job.luggage)
-    if not isinstance(parsed, dict):
-        return [("?", _cut(str(parsed)))]
-    return [(name, readable(value)) for name, value in parsed.items()]
+    """Its arguments by name; those that went into `*args` together."""
+    carried = _carried(job.luggage)
+    if not isinstance(carried, dict):
+        return [("?", _cut(str(carried)))]
+    return [(name.removeprefix("**"), readable(value)) for name, value in carried.items()]
 
 
 def readable(value: Any) -> str:
@@ -80,12 +88,10 @@ def _written(value: Any) -> str:
 
 
 def _tagged(kind: str, payload: list[Any]) -> str:
-    """An instance carries the name of its class and a checksum of its fields before its content."""
+    """An instance begins with the name of its class; a checksum of the fields may stand before them."""
     if len(payload) > 1 and isinstance(payload[0], str) and ":" in payload[0]:
-        kind, payload = (
-            payload[0].partition(":")[2],
-            [item for item in payload[1:] if not isinstance(item, int)],
-        )
+        kind, payload = payload[0].partition(":")[2], payload[1:]
+        payload = payload[1:] if len(payload) > 1 and isinstance(payload[0], int) else payload
     if len(payload) == 1 and isinstance(payload[0], dict) and "$" not in payload[0]:
         return f"{kind}({', '.join(f'{key}={_written(item)}' for key, item in payload[0].items())})"
     return f"{kind}({', '.join(map(_written, payload))})"

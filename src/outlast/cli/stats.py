@@ -112,9 +112,9 @@ def _told_oldest(oldest: JobRecord | None, now: datetime) -> str:
 
 def _print_workers(workers: list[tuple[WorkerRecord, bool]], now: datetime) -> None:
     columns = [
-        Column("worker", least=13),
-        Column("process"),
-        Column("queues"),
+        Column("worker"),
+        Column("process", cut="end"),
+        Column("queues", cut="end"),
         Column("slots", is_number=True),
         Column("started"),
         Column("lease"),

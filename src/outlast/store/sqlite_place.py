@@ -49,8 +49,12 @@ def _misspelt(url: str, meant: str) -> StoreUnusable:
 
 def check_place(path: Path, *, create: bool) -> None:
     """Raise StoreUnusable if no store can be here. What changes later, SQLite itself will say."""
+    if not create and not path.exists():
+        raise StoreUnusable(
+            f"there is no store at {path}; start the app once to make it, or name the right file (OUTLAST_STORE)"
+        )
     _require_folder(path)
-    _require_file(path, create)
+    _require_file(path)
     _require_local(path)
     _require_rights(path)
 
@@ -67,15 +71,11 @@ def _require_folder(path: Path) -> None:
     )
 
 
-def _require_file(path: Path, create: bool) -> None:
+def _require_file(path: Path) -> None:
     if path.is_dir():
         raise StoreUnusable(f"{path} is a folder; name a file in it: sqlite:///{path / 'outlast.db'}")
     if path.exists() and not path.is_file():
         raise StoreUnusable(f"{path} is not a regular file; name another path")
-    if not path.exists() and not create:
-        raise StoreUnusable(
-            f"there is no store at {path}; start the app once to make it, or name the right file (OUTLAST_STORE)"
-        )
 
 
 def _require_local(path: Path) -> None:
