@@ -91,7 +91,9 @@ def test_a_lock_held_for_longer_than_the_lease_costs_at_most_another_attempt(hou
         house.noted("started", job)
     shell = sqlite3.connect(house.folder / "outlast.db", isolation_level=None)
     shell.execute("BEGIN IMMEDIATE")
-    house.until(lambda: house.store.workers()[0].lease_until.timestamp() < time.time(), "the lease to run out")
+    house.until(
+        lambda: house.store.workers()[0].lease_until.timestamp() < time.time(), "the lease to run out"
+    )
     shell.execute("ROLLBACK")
     shell.close()
     house.open("door")

@@ -33,7 +33,7 @@ def pack_value(value: object, where: str = "result", *, limit: int = LIMIT) -> s
         text = parcel.write(value, room=limit)
     except Refusal as refusal:
         raise LuggageRefused(_refusal(where, refusal)) from None
-    except TooLarge as error:
+    except TooLarge:
         raise LuggageTooLarge(_excess(where, None, limit)) from None
     if _is_over(limit, text):
         raise LuggageTooLarge(_excess(where, text, limit))
@@ -104,7 +104,7 @@ class Signature:
             return parcel.write(value, room=limit, adapter=partial(self._adapter, key))
         except Refusal as refusal:
             raise LuggageRefused(f"{self.function}() {_refusal(label, refusal)}") from None
-        except TooLarge as error:
+        except TooLarge:
             raise LuggageTooLarge(f"{self.function}() {_excess(label, None, limit)}") from None
 
     def _label(self, key: str) -> str:

@@ -18,12 +18,12 @@ import selectors
 import signal
 import socket
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from outlast import locks
 from outlast.clock import SystemClock, steady, to_instant
 from outlast.errors import NotConfirmed, StoreError, StoreUnusable
-from outlast.job import Claimed, Crashed, Ended, NewJob, Outcome, Released, State, new_id
+from outlast.job import Claimed, Crashed, Ended, Outcome, Released, State, new_id
 from outlast.premises import Premises
 from outlast.store import JobFilter, Settled, Store, WorkerRecord, open_store
 from outlast.worker import chores, events
@@ -31,7 +31,7 @@ from outlast.worker.children import CANCEL, SHUTDOWN, TIMEOUT, Child, Running
 from outlast.worker.clock_watch import ClockWatch
 from outlast.worker.nursery import Nursery
 from outlast.worker.outcomes import from_message, unwritable
-from outlast.worker.peer import Peer
+from outlast.worker.seat import Seat, Write
 from outlast.worker.settings import SEAT_TAKEN, Settings
 
 _CHORES = 1.0
@@ -46,17 +46,6 @@ _ALL = 1_000_000
 _NEVER_BEGUN = Released("claimed in a commit that was not confirmed", begun=False)
 
 
-class Insert(NamedTuple):
-    """What a server wants written, under the number that the answer must bear."""
-
-    peer: Peer
-    number: int
-    rows: list[NewJob]
-    server: str | None
-    let_go: list[str]
-    """Jobs that this server holds no longer."""
-
-
 class Supervisor:
     """One worker: `run` serves until told to leave, and returns the exit code."""
 
@@ -68,8 +57,10 @@ class Supervisor:
         self._premises = Premises(settings.url)
         self.id = new_id()
         self._selector = selectors.DefaultSelector()
+        self._seat = Seat(
+            self._premises, self._selector, on_ring=self._on_ring, on_server_gone=self._on_server_gone
+        )
         self._running: dict[str, Running] = {}
-        self._inserts: list[Insert] = []
         self._ends: list[tuple[Running, Ended]] = []
         self._unknown: set[str] = set()
         self._deadlines: list[tuple[float, str, int]] = []
@@ -91,13 +82,11 @@ class Supervisor:
         self._leave_by: float | None = None
         self._gone_by = float("inf")
         self._is_last_call = False
-        self._listener: socket.socket | None = None
-        self._servers: set[Peer] = set()
         self._store: Store
 
     def run(self) -> int:
         """Serve until a signal, or the end of the host, says to leave; then drain. Returns the exit code."""
-        if not self._take_seat() and self._settings.hosted:
+        if not self._seat.take() and self._settings.hosted:
             return SEAT_TAKEN
         self._open()
         while not self._has_left():
@@ -108,20 +97,6 @@ class Supervisor:
         return 0
 
     # ---- start ---------------------------------------------------------------------------------------------------
-
-    def _take_seat(self) -> bool:
-        """Be the one supervisor of this store that servers talk to. A worker run by hand works without it too."""
-        if not locks.acquire(self._premises.seat):
-            return False
-        path = self._premises.socket
-        if os.path.exists(path):
-            os.unlink(path)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(path)
-        self._listener.listen(128)
-        self._listener.setblocking(False)
-        self._selector.register(self._listener, selectors.EVENT_READ, self._on_server)
-        return True
 
     def _open(self) -> None:
         """Children first: they import the app while the store is opened and the dead are buried."""
@@ -188,34 +163,12 @@ class Supervisor:
             timers.append(self._leave_by)
         return max(0.0, min(timers) - now)
 
-    def _on_server(self, _: int) -> None:
-        if self._listener is None:  # closed by a signal that came in the same round
-            return
-        try:
-            sock, _address = self._listener.accept()
-        except OSError:
-            return
-        self._servers.add(Peer(self._selector, sock, self._on_server_message, self._on_server_gone))
+    def _on_ring(self) -> None:
+        self._look = self._was_rung = True
 
-    def _on_server_message(self, peer: Peer, message: list[Any]) -> None:
-        verb, *rest = message
-        if verb == "write":
-            self._on_write(peer, *rest)
-        elif verb == "ring":
-            self._look = self._was_rung = True
-            self._servers.discard(peer)  # it only rings, and goes
-
-    def _on_write(self, peer: Peer, number: int, rows: list[list[Any]], *let_go: Any) -> None:
-        try:
-            self._inserts.append(Insert(peer, number, [NewJob._make(row) for row in rows], *let_go))
-        except TypeError as error:  # columns that are not ours
-            peer.send("refused", number, f"the worker is of another version than the server: {error}")
-
-    def _on_server_gone(self, peer: Peer) -> None:
-        """A server that is gone may have left jobs held."""
-        if peer in self._servers:
-            self._servers.discard(peer)
-            self._next_chores = 0.0
+    def _on_server_gone(self) -> None:
+        """It may have left jobs held."""
+        self._next_chores = 0.0
 
     def _on_child(self, child: Child, message: list[Any]) -> None:
         verb, *rest = message
@@ -304,24 +257,24 @@ class Supervisor:
     # ---- 2. and 3. one transaction, then the answers ---------------------------------------------------------------
 
     def _commit(self) -> None:
-        if steady() < self._pause_until and not self._inserts:
+        if steady() < self._pause_until and not self._seat.writes:
             return
         looking = self._look and self._can_claim()
-        if not (self._inserts or self._ends or (looking and (self._nursery.free() or self._suspicion))):
+        if not (self._seat.writes or self._ends or (looking and (self._nursery.free() or self._suspicion))):
             return
-        inserts, ends = self._inserts, self._ends
-        self._inserts = []
+        writes, ends = self._seat.writes, self._ends
+        self._seat.writes = []
         try:
-            settled, claimed, alone = self._transact(inserts, ends, looking)
+            settled, claimed, alone = self._transact(writes, ends, looking)
         except (NotConfirmed, StoreUnusable) as error:
-            self._store_failed(inserts, error)
+            self._store_failed(writes, error)
             return
         except Exception as error:
-            self._one_by_one(inserts, ends, error)
+            self._one_by_one(writes, ends, error)
             return
         self._ends = []
-        for insert in inserts:
-            insert.peer.send("kept", insert.number)
+        for write in writes:
+            write.confirm()
         for (running, _), end in zip(ends, settled, strict=True):
             events.attempt_ended(running, end)
         if claimed:
@@ -330,16 +283,16 @@ class Supervisor:
             self._nursery.run_alone(alone, self._started)
 
     def _transact(
-        self, inserts: list[Insert], ends: list[tuple[Running, Ended]], looking: bool
+        self, writes: list[Write], ends: list[tuple[Running, Ended]], looking: bool
     ) -> tuple[list[Settled], list[Claimed], Claimed | None]:
         """Whatever the store may refuse is done in here: once it has committed, nothing stands before the hand-out."""
         store, settled, claimed, alone = self._store, [], [], None
-        with store.transaction(flush=any(insert.rows for insert in inserts)):
-            for insert in inserts:
-                _write(store, insert)
+        with store.transaction(flush=any(write.rows for write in writes)):
+            for write in writes:
+                _write(store, write)
             if ends:
                 settled = store.settle([end for _, end in ends])
-            if looking or ((inserts or ends) and self._can_claim()):
+            if looking or ((writes or ends) and self._can_claim()):
                 alone = self._claim_alone()  # first: it may take a child's slots away from the others
                 claimed = self._claim()
             if any(job.at_most_once for job in claimed) or (alone is not None and alone.at_most_once):
@@ -393,28 +346,28 @@ class Supervisor:
         due = self._store.next_due()
         self._next_due = None if due is None else steady() + max(0.0, (due - self._clock.now()) / 1e6)
 
-    def _store_failed(self, inserts: list[Insert], error: StoreError) -> None:
+    def _store_failed(self, writes: list[Write], error: StoreError) -> None:
         """Ends are kept and written later; rows are refused, and their servers say 503."""
         events.store_failed(error)
-        for insert in inserts:
-            insert.peer.send("refused", insert.number, str(error))
+        for write in writes:
+            write.refuse(str(error))
         self._may_have_strays = True
         self._pause_until = steady() + 0.5
 
-    def _one_by_one(self, inserts: list[Insert], ends: list[tuple[Running, Ended]], error: Exception) -> None:
+    def _one_by_one(self, writes: list[Write], ends: list[tuple[Running, Ended]], error: Exception) -> None:
         """The store is well, but something in this commit cannot be written: let nobody else pay for it."""
-        if not (inserts or ends or isinstance(error, StoreError)):
+        if not (writes or ends or isinstance(error, StoreError)):
             raise error
         events.store_failed(error)
         self._ends = []
-        for insert in inserts:
+        for write in writes:
             try:
                 with self._store.transaction(flush=True):
-                    _write(self._store, insert)
+                    _write(self._store, write)
             except Exception as refusal:
-                insert.peer.send("refused", insert.number, f"{type(refusal).__name__}: {refusal}")
+                write.refuse(f"{type(refusal).__name__}: {refusal}")
             else:
-                insert.peer.send("kept", insert.number)
+                write.confirm()
         for running, end in ends:
             try:
                 (settled,) = self._store.settle([end])
@@ -517,8 +470,8 @@ class Supervisor:
         self._next_chores = steady() + _CHORES
         self._look = True
         self._notice_jump()
-        if self._listener is None and not self._settings.hosted and self._leave_by is None:
-            self._take_seat()
+        if not self._seat.is_taken and not self._settings.hosted and self._leave_by is None:
+            self._seat.take()
         try:
             if self._may_have_strays:
                 self._release_strays()
@@ -558,7 +511,7 @@ class Supervisor:
             events.worker_leaving(self.id, len(self._running), self._settings.grace)
             self._leave_in(self._settings.grace.total_seconds())
             self._commit()  # rows that were taken, before their servers lose us
-            self._give_up_seat()
+            self._seat.give_up()
             self._nursery.is_closing = True
         if at_once:
             self._leave_in(0.0)
@@ -566,18 +519,6 @@ class Supervisor:
     def _leave_in(self, seconds: float) -> None:
         self._leave_by = steady() + seconds
         self._gone_by = self._leave_by + _STOP_PATIENCE + _LAST_WISH
-
-    def _give_up_seat(self) -> None:
-        if self._listener is None:
-            return
-        self._selector.unregister(self._listener)
-        self._listener.close()
-        self._listener = None
-        for peer in self._servers:
-            peer.close()
-        if os.path.exists(self._premises.socket):
-            os.unlink(self._premises.socket)
-        locks.release(self._premises.seat)
 
     def _stop_rest(self, now: float) -> None:
         """The grace is over: cancel what can be cancelled, and soon after kill the rest."""
@@ -612,11 +553,11 @@ class Supervisor:
         events.worker_left(self.id)
 
 
-def _write(store: Store, insert: Insert) -> None:
-    if insert.rows:
-        store.insert(insert.rows)
-    if insert.let_go and insert.server is not None:
-        store.unhold(insert.server, insert.let_go)
+def _write(store: Store, write: Write) -> None:
+    if write.rows:
+        store.insert(write.rows)
+    if write.let_go and write.server is not None:
+        store.unhold(write.server, write.let_go)
 
 
 def _death(code: int) -> str:

@@ -1,0 +1,119 @@
+"""The seat of a store: the one supervisor on this machine that servers look for, and send their rows to.
+
+Who has the lock of the seat listens on the socket. What servers send is put into `writes`; the supervisor commits
+it and answers each.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from outlast import locks
+from outlast.job import NewJob
+from outlast.premises import Premises
+from outlast.worker.peer import Peer
+
+
+class Write(NamedTuple):
+    """What a server wants written, under the number that the answer must bear."""
+
+    peer: Peer
+    number: int
+    rows: list[NewJob]
+    server: str | None
+    let_go: list[str]
+    """Jobs that this server holds no longer."""
+
+    def confirm(self) -> None:
+        """Say that it is on disk."""
+        self.peer.send("kept", self.number)
+
+    def refuse(self, why: str) -> None:
+        self.peer.send("refused", self.number, why)
+
+
+class Seat:
+    """The lock, the socket, and the servers that are connected to it."""
+
+    def __init__(
+        self,
+        premises: Premises,
+        selector: selectors.BaseSelector,
+        *,
+        on_ring: Callable[[], None],
+        on_server_gone: Callable[[], None],
+    ) -> None:
+        self.writes: list[Write] = []
+        """What servers have sent and nobody has committed yet."""
+        self._premises = premises
+        self._selector = selector
+        self._on_ring = on_ring
+        self._on_server_gone = on_server_gone
+        self._listener: socket.socket | None = None
+        self._servers: set[Peer] = set()
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether we have it."""
+        return self._listener is not None
+
+    def take(self) -> bool:
+        """Listen, unless another supervisor does: then False."""
+        if not locks.acquire(self._premises.seat):
+            return False
+        path = self._premises.socket
+        if os.path.exists(path):
+            os.unlink(path)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(path)
+        self._listener.listen(128)
+        self._listener.setblocking(False)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._on_knock)
+        return True
+
+    def give_up(self) -> None:
+        """Leave it to whoever is next; the servers lose us, and look for another."""
+        if self._listener is None:
+            return
+        self._selector.unregister(self._listener)
+        self._listener.close()
+        self._listener = None
+        for peer in self._servers:
+            peer.close()
+        if os.path.exists(self._premises.socket):
+            os.unlink(self._premises.socket)
+        locks.release(self._premises.seat)
+
+    def _on_knock(self, _: int) -> None:
+        if self._listener is None:  # given up by a signal that came in the same round
+            return
+        try:
+            sock, _address = self._listener.accept()
+        except OSError:
+            return
+        self._servers.add(Peer(self._selector, sock, self._on_message, self._on_gone))
+
+    def _on_message(self, peer: Peer, message: list[Any]) -> None:
+        verb, *rest = message
+        if verb == "write":
+            self._on_write(peer, *rest)
+        elif verb == "ring":
+            self._servers.discard(peer)  # it only rings, and goes
+            self._on_ring()
+
+    def _on_write(
+        self, peer: Peer, number: int, rows: list[list[Any]], server: str | None, let_go: list[str]
+    ) -> None:
+        try:
+            self.writes.append(Write(peer, number, [NewJob._make(row) for row in rows], server, let_go))
+        except TypeError as error:  # columns that are not ours
+            peer.send("refused", number, f"the worker is of another version than the server: {error}")
+
+    def _on_gone(self, peer: Peer) -> None:
+        if peer in self._servers:
+            self._servers.discard(peer)
+            self._on_server_gone()
