@@ -1,4 +1,4 @@
-"""P10: no failure without a stored traceback, no dropped job without a log line and a count, no unknown task discarded."""
+"""P10: no failure without its traceback, no dropped job without a log line and a count, no unknown task discarded."""
 
 from __future__ import annotations
 

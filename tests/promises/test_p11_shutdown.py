@@ -235,7 +235,7 @@ def test_a_lifespan_that_hangs_on_its_way_out_is_cut_short(house: House, hang: s
 
 
 def test_the_whole_exit_fits_into_ten_seconds(house: House) -> None:
-    """With the default grace a task that never ends, in a child whose lifespan hangs, is over before Docker's ten seconds.
+    """With the default grace a task that never ends, in a child whose lifespan hangs, is over in less than ten seconds.
 
     Break it: set supervisor._LAST_WISH to 3.
     """

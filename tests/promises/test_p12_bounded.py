@@ -1,4 +1,4 @@
-"""P12: finished jobs are pruned by a retention that is on by default, and claiming costs the same however many there are."""
+"""P12: finished jobs are pruned by a retention that is on by default; claiming costs the same beside many of them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """P4: one attempt of a job holds the fence, and only it can end the job.
 
 A worker on the same machine is dead when its lock is free. To have a living one taken for dead, its supervisor is
-stopped and its lock files are removed, as a person might who tidies up; a lease that has run out does the same elsewhere.
+stopped and its lock files are removed, as a person might who tidies up; a lease that ran out does the same elsewhere.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def test_a_task_that_blocks_is_not_taken_for_dead(
 
 
 def test_a_job_is_not_started_beside_its_orphan(house: House) -> None:
-    """A child that outlives its supervisor, because its task holds the interpreter, is killed before the job starts again.
+    """A child that outlives its supervisor, as its task holds the interpreter, is killed before the job starts again.
 
     Break it: in chores._rescue, neither kill nor wait for the children.
     """

@@ -110,7 +110,7 @@ def test_the_death_of_supervisors_is_not_held_against_a_job(house: House) -> Non
 
 
 def test_a_job_is_given_up_after_twenty_deaths_of_its_supervisor(house: House) -> None:
-    """The cap: the twentieth dead supervisor fails the job, so that one that brings down whole machines comes to an end.
+    """The cap: the twentieth dead supervisor fails the job, so that one that brings down machines comes to an end.
 
     Break it: set lifecycle.MAX_RESCUES to 21.
     """

@@ -154,7 +154,7 @@ def beat(page):
 
 
 def hog(page):
-    """Never lets go of the interpreter, and says with each beat that it lives; a page already begun is not begun again."""
+    """Never lets go of the interpreter, and says with each beat that it lives; in its first attempt only."""
     note("started")
     with open(HERE / page, "r+b") as file, mmap.mmap(file.fileno(), 16) as memory:
         if current_job().attempt == 1:

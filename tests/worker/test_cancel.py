@@ -1,4 +1,4 @@
-"""Cancel: of what is queued at once, of what runs by stopping its code; `cancelled` is written once the code has stopped."""
+"""Cancel: of what is queued at once, of what runs by stopping its code; `cancelled` is written once it has stopped."""
 
 from __future__ import annotations
 

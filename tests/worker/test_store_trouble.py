@@ -1,4 +1,4 @@
-"""A store that fails for a while under a running worker: nothing is lost, nothing is counted twice, the worker recovers.
+"""A store that fails for a while under a running worker: nothing is lost, nothing counts twice, the worker recovers.
 
 Where a real fault would need a broken disk, the worker runs with code before it that makes one method of its real store
 fail while a file is there.
@@ -125,7 +125,7 @@ async def test_a_full_disk_refuses_rows_keeps_ends_and_is_forgotten_when_it_is_m
 
 
 def test_a_worker_that_is_cut_off_ends_its_jobs_once_and_begins_anew(house: House) -> None:
-    """When the lease has run out over a store that fails, what it runs is ended: elsewhere somebody else may run it now.
+    """When the lease has run out over a store that fails, what it runs is ended: somebody else may run it now.
 
     It is ended once, not again with each try to come back.
     """
@@ -216,7 +216,7 @@ async def _send_all(house: House, batches: list[list[NewJob]]) -> list[BaseExcep
     """Each batch as a server of its own, all at the same moment."""
     links = [Link(house.premises.socket, asyncio.get_running_loop()) for _ in batches]
     async with asyncio.timeout(PATIENCE):
-        while not all([link.is_up() for link in links]):
+        while not all(link.is_up() for link in links):
             await asyncio.sleep(0.005)
     try:
         answers = await asyncio.gather(

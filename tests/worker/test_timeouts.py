@@ -1,4 +1,4 @@
-"""Timeouts: of async tasks by cancellation, of def tasks by the end of their child, once its other jobs have drained."""
+"""Timeouts: of async tasks by cancellation, of def tasks with their child, once its other jobs have drained."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_stuck_def_task_ends_with_its_child_and_the_neighbours_drain(served: H
 
 
 def test_neighbours_that_do_not_drain_in_time_are_handed_back(served: House) -> None:
-    """When the grace is over the stuck child is ended with whoever is still in it: they start again, without a failure."""
+    """When the grace is over the stuck child is ended with whoever is still in it: they start again, at no cost."""
     neighbour = served.add("app:hold", {"door": "slow"}, max_attempts=1)
     served.noted("started", neighbour)
     stuck = served.add("app:hold", {"door": "never"}, timeout=BRIEF, max_attempts=1)

@@ -1,4 +1,4 @@
-"""When a job starts: delays, instants, deadlines; by priority; in the queues that a worker serves and that are not paused."""
+"""When a job starts: delays, instants, deadlines; by priority; in queues that a worker serves and are not paused."""
 
 from __future__ import annotations
 

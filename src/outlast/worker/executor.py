@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from types import CoroutineType
 from typing import Any
 
 from outlast import names
@@ -122,7 +123,7 @@ def _told(error: BaseException) -> str:
 def _succeeded(call: Run, result: Any) -> Outcome:
     if result is None:
         return Succeeded()
-    if inspect.iscoroutine(result):
+    if type(result) is CoroutineType:
         result.close()
         raise TypeError(
             f"{call.job.task} is a plain function that returned a coroutine, which nobody awaits: what it decorates "

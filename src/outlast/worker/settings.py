@@ -11,6 +11,7 @@ from typing import Any
 from outlast.clock import span
 from outlast.target import Target
 
+_CGROUP = Path("/sys/fs/cgroup")
 SEAT_TAKEN = 75
 """Exit code of a hosted supervisor that found another in the seat (EX_TEMPFAIL)."""
 SLOTS = 40
@@ -63,19 +64,19 @@ def cores() -> int:
         allowed = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS
         allowed = os.cpu_count() or 1
-    return max(1, min(allowed, _quota() or allowed))
+    return max(1, min(allowed, quota(_CGROUP) or allowed))
 
 
-def _quota() -> int | None:
-    """The cores a Linux control group (v2, then v1) grants, rounded up; None without a limit."""
+def quota(cgroup: Path) -> int | None:
+    """The cores that a Linux control group (v2, then v1) grants, rounded up; None without a limit."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        granted, period = (cgroup / "cpu.max").read_text().split()
     except (OSError, ValueError):
         try:
-            quota = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text().strip()
-            period = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text().strip()
+            granted = (cgroup / "cpu/cpu.cfs_quota_us").read_text().strip()
+            period = (cgroup / "cpu/cpu.cfs_period_us").read_text().strip()
         except OSError:
             return None
-    if not quota.isdigit() or int(period) == 0:
+    if not granted.isdigit() or int(period) == 0:
         return None
-    return -(-int(quota) // int(period))
+    return -(-int(granted) // int(period))
