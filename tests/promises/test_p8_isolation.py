@@ -8,8 +8,6 @@ import socket
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.worker.harness import House
 
 APP = """
@@ -35,15 +33,14 @@ async def add(background_tasks: BackgroundTasks):
 """
 
 
-@pytest.mark.parametrize("servers", [1, 2])
-def test_tasks_run_in_processes_of_their_own(house: House, servers: int) -> None:
+def test_tasks_run_in_processes_of_their_own(house: House) -> None:
     """Neither a def nor an async def task runs in a process that answers requests, but in a child of the worker.
 
     Break it: give the TaskQueue of this app worker="inline".
     """
     house.write("app", APP)
     port = _free_port()
-    options = ["--port", str(port), "--workers", str(servers), "--log-level", "warning"]
+    options = ["--port", str(port), "--workers", "2", "--log-level", "warning"]
     server = house.start([sys.executable, "-m", "uvicorn", "app:app", *options])
     house.until(lambda: _answers(port), "the server to answer")
 

@@ -75,18 +75,23 @@ def test_a_running_async_task_is_stopped(served: House) -> None:
 
 
 def test_an_async_task_that_has_not_begun_is_stopped_too(house: House) -> None:
-    """A cancel that overtakes the start, because another task blocks the loop, is not forgotten."""
-    house.worker(grace=timedelta(hours=1))
+    """A cancel that comes while another task blocks the loop is neither forgotten nor does the job's end get lost."""
+    worker = house.worker(grace=timedelta(hours=1))
     blocker = house.add("app:block", {"door": "blocked"})
     house.noted("started", blocker)
-    job = house.add("app:ahold", {"door": "never"})
-    house.running(job)
+    jobs = [house.add("app:ahold", {"door": "never"}) for _ in range(3)]
+    for job in jobs:
+        house.running(job)
+        _cancel(house, job)
+    stuck = house.add("app:hold", {"door": "blocked"})
+    house.noted("started", stuck)
+    _cancel(house, stuck)
+    house.logged(worker, "is stuck")  # so the child has heard of the cancels before it
 
-    _cancel(house, job)
-    house.child()
     house.open("blocked")
 
-    assert house.ended(job).state is State.CANCELLED
+    for job in jobs:
+        assert house.ended(job).state is State.CANCELLED
     assert house.result(blocker) == 1
 
 

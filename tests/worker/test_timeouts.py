@@ -55,7 +55,7 @@ def test_a_timeout_is_a_failure_like_any_other(served: House) -> None:
     )
 
     assert served.ended(job).attempt == 2
-    assert [each.outcome for each in served.store.attempts(job)] == ["timedout", "timedout"]
+    assert [each.outcome for each in served.store.attempts(job)] == ["timed out", "timed out"]
 
 
 def test_what_a_cancelled_task_returns_counts(served: House) -> None:

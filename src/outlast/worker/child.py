@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import gc
+import inspect
 import os
 import signal
 import socket
@@ -257,8 +258,14 @@ class Child:
             )  # behind its start, if that has not come yet
 
     def _cancel(self, job_id: str) -> None:
-        if job_id in self._tasks:
-            self._tasks[job_id].cancel()
+        """Not before its first step: a task that is cancelled there never comes to say what it came to."""
+        task = self._tasks.get(job_id)
+        if task is None:
+            return
+        if inspect.getcoroutinestate(task.get_coro()) == inspect.CORO_CREATED:  # type: ignore[arg-type]
+            self._loop.call_soon(self._cancel, job_id)
+        else:
+            task.cancel()
 
 
 def _stack(thread: int | None) -> str:
