@@ -163,18 +163,16 @@ class Nursery:
             self.children[pid].run(batch)
 
     def reserve(self) -> bool:
-        """Keep a child free for jobs that must run alone. True once it is."""
-        lone = next(
-            (child for child in self.children.values() if child.is_reserved and not child.is_leaving), None
-        )
-        if lone is None:
-            candidates = [
-                child for child in self.children.values() if child.is_ready and not child.is_leaving
-            ]
-            if not candidates:
-                return False
-            lone = min(candidates, key=_load)
-            lone.is_reserved = True
+        """Keep a child free for jobs that must run alone. True once it is.
+
+        One that is idle now is taken in place of one that was to be: what runs in that may run for long.
+        """
+        able = [child for child in self.children.values() if child.is_ready and not child.is_leaving]
+        if not able:
+            return False
+        lone = min(able, key=lambda child: (bool(child.running), not child.is_reserved, len(child.running)))
+        for child in self.children.values():
+            child.is_reserved = child is lone
         return not lone.running
 
     def unreserve(self) -> None:
