@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from random import Random
 from typing import Any, NamedTuple
 
 
@@ -214,12 +215,21 @@ class Attempt:
 
 class _Ids:
     """UUIDv7 (RFC 9562, section 5.7), never going back in one process: 48 bits of milliseconds, then a counter of 26
-    bits begun at random each millisecond (method 1 of section 6.2), then 48 random bits."""
+    bits begun at random each millisecond (method 1 of section 6.2), then 48 random bits.
+
+    The bits need not be secret, only other than those of other processes: a generator seeded by the system, and anew
+    after a fork, gives them without a system call for each.
+    """
 
     def __init__(self) -> None:
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._last = 0
         self._counter = 0
+        self._bits = Random(os.urandom(32)).getrandbits
 
     def next(self) -> str:
         with self._lock:
@@ -227,9 +237,9 @@ class _Ids:
             self._counter += 1
             if now > self._last or self._counter >> 26:
                 self._last = max(now, self._last + 1)
-                self._counter = int.from_bytes(os.urandom(3))
-            millis, counter = self._last, self._counter
-        return _format(millis, counter, int.from_bytes(os.urandom(6)))
+                self._counter = self._bits(24)
+            millis, counter, rand = self._last, self._counter, self._bits(48)
+        return _format(millis, counter, rand)
 
 
 def _format(millis: int, counter: int, rand: int) -> str:

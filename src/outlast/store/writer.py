@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from outlast import locks
 from outlast.clock import Clock
@@ -43,8 +44,8 @@ class Writer:
         self._link: Link | None = None
         self._thread: _StoreThread | None = None
         self._starting = threading.Lock()
-        self._pid = 0
         self._server: str | None = None
+        _writers.add(self)
 
     def commit(self, jobs: Sequence[NewJob], *, timeout: timedelta) -> None:
         """Write jobs, all or none, on disk when this returns. Raises NotConfirmed."""
@@ -93,7 +94,6 @@ class Writer:
 
     def server(self) -> str:
         """The id under which this process holds jobs. From now on it has a lock, so that its death is seen."""
-        self._notice_fork()
         if self._server is None:
             self._server = new_id()
             if self._premises is not None:
@@ -102,7 +102,6 @@ class Writer:
 
     def close(self) -> None:
         """End the thread and the link. What was handed over before is written."""
-        self._notice_fork()
         if self._link is not None:
             self._link.close()
         if self._thread is not None:
@@ -112,7 +111,6 @@ class Writer:
         self._link = self._thread = self._server = None
 
     def _own_thread(self) -> _StoreThread:
-        self._notice_fork()
         with self._starting:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = _StoreThread(self.url, self._clock)
@@ -122,17 +120,26 @@ class Writer:
         """The link of the running loop, if it is up. A broken one is tried again now and then, without waiting."""
         if self._premises is None:
             return None
-        self._notice_fork()
         loop = asyncio.get_running_loop()
         if self._link is None or self._link.loop is not loop:
             self._link = Link(self._premises.socket, loop)
         return self._link if self._link.is_up() else None
 
-    def _notice_fork(self) -> None:
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            self._link = self._thread = self._server = None
-            self._starting = threading.Lock()
+    def forget(self) -> None:
+        """In a forked child: what the parent has open is the parent's."""
+        self._link = self._thread = self._server = None
+        self._starting = threading.Lock()
+
+
+_writers: WeakSet[Writer] = WeakSet()
+
+
+def _forget_parents() -> None:
+    for writer in _writers:
+        writer.forget()
+
+
+os.register_at_fork(after_in_child=_forget_parents)
 
 
 class _StoreThread(threading.Thread):
