@@ -42,6 +42,8 @@ class Nursery:
         self._premises = premises
         self._selector = selector
         self._on_message = on_message
+        self._is_one_more_wanted = False
+        """Whether jobs must run alone and no child is idle."""
         self._number = 0
         self._failures = 0
         self._pause_until = 0.0
@@ -58,7 +60,7 @@ class Nursery:
                 child.leave_by = None
             elif child.is_ready and not child.running:
                 self._let_go(child, now + self._settings.grace.total_seconds())
-        missing = self._settings.children - sum(not child.is_leaving for child in self.children.values())
+        missing = self._settings.children + self._is_one_more_wanted - len(self._staying())
         if not self.is_closing and now >= self._pause_until:
             for _ in range(missing):
                 self._start()
@@ -163,24 +165,39 @@ class Nursery:
             self.children[pid].run(batch)
 
     def reserve(self) -> bool:
-        """Keep a child free for jobs that must run alone. True once it is.
+        """Keep an idle child for jobs that must run alone, one more where all are busy. True once it is empty.
 
-        One that is idle now is taken in place of one that was to be: what runs in that may run for long.
+        Neither do suspects wait for the long jobs of others, nor these for them.
         """
-        able = [child for child in self.children.values() if child.is_ready and not child.is_leaving]
-        if not able:
-            return False
-        lone = min(able, key=lambda child: (bool(child.running), not child.is_reserved, len(child.running)))
-        for child in self.children.values():
-            child.is_reserved = child is lone
+        lone = self._lone()
+        if lone is None:
+            lone = next((child for child in self._staying() if child.is_ready and not child.running), None)
+            if lone is None:
+                self._is_one_more_wanted = all(child.is_ready for child in self._staying())
+                self.next_look = 0.0
+                return False
+            lone.is_reserved = True
         return not lone.running
 
     def unreserve(self) -> None:
-        for child in self.children.values():
-            child.is_reserved = False
+        """No job must run alone any more; the one child more may go."""
+        self._is_one_more_wanted = False
+        lone = self._lone()
+        if lone is None:
+            return
+        lone.is_reserved = False
+        if len(self._staying()) > self._settings.children:
+            self._let_go(lone, steady() + self._settings.grace.total_seconds())
+
+    def _lone(self) -> Child | None:
+        return next((child for child in self._staying() if child.is_reserved), None)
+
+    def _staying(self) -> list[Child]:
+        return [child for child in self.children.values() if not child.is_leaving]
 
     def run_alone(self, job: Claimed, started: Started) -> None:
-        child = next(child for child in self.children.values() if child.is_reserved and not child.is_leaving)
+        child = self._lone()
+        assert child is not None
         started(job, child)
         child.run([job])
 
