@@ -6,6 +6,7 @@ app's start-up, or at the first commit where no lifespan runs; never when it is 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import cached_property
@@ -113,6 +114,8 @@ class TaskQueue(queue.TaskQueue):
     async def _running(self, with_worker: bool) -> AsyncIterator[None]:
         """What runs the jobs, from the end of the app's start-up to the begin of its shutdown."""
         host = self._wake() if with_worker else None
+        if with_worker:
+            _spare_the_collector()
         try:
             async with self.inline.serving() if self.inline and not in_worker() else nullcontext():
                 yield
@@ -170,3 +173,12 @@ class TaskQueue(queue.TaskQueue):
         from outlast.fastapi.router import accepted
 
         return accepted(job, request)
+
+
+def _spare_the_collector() -> None:
+    """Put what the app is made of out of the garbage collector's way.
+
+    Requests that wait for their commit outlive its young generations, so that it would walk through the whole app three
+    times a second under load: stops of 28 ms, which made up most of the slowest percent of requests.
+    """
+    gc.freeze()
