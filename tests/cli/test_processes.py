@@ -191,7 +191,7 @@ def test_a_worker_serves_the_store_it_is_told(start, main, tmp_path):
     ("text", "told"),
     [
         ("from fastapi import FastAPI\napp = FastAPI()", "no TaskQueue was made there"),
-        ("raise RuntimeError('of the app itself')", "main:app does not import: what it said is above"),
+        ("raise RuntimeError('of the app itself')", "main:app cannot be imported: what it said is above"),
     ],
 )
 def test_a_worker_without_a_usable_app_says_so(start, main, text, told):

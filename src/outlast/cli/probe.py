@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from outlast.errors import AppNotFound, OutlastError, StoreError
+from outlast.errors import OutlastError, StoreError
 from outlast.target import Target
+from outlast.worker.describe import ask
 
 if TYPE_CHECKING:
     from outlast.queue import TaskQueue
-
-
-_STDERR = 2
-"""Standard output is for the answer of the command alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,24 +37,7 @@ class AppFacts:
 
 def probe(target: Target, store: str | None = None) -> AppFacts:
     """The facts of the app that `target` leads to, on its own store or this one. Raises AppNotFound."""
-    reading, writing = os.pipe()
-    command = [sys.executable, "-P", "-m", "outlast.cli.probe", str(writing)]
-    question = json.dumps(target.to_message()).encode()
-    environment = os.environ if store is None else {**os.environ, "OUTLAST_STORE": store}
-    with subprocess.Popen(
-        command, pass_fds=[writing], stdin=subprocess.PIPE, stdout=_STDERR, env=environment
-    ) as process:
-        os.close(writing)
-        with open(reading, "rb") as answer:
-            assert process.stdin is not None
-            process.stdin.write(question)
-            process.stdin.close()
-            told = json.loads(answer.read() or "{}")
-    if not told:
-        raise AppNotFound(f"{target.name} cannot be imported: what it said is above")
-    if "error" in told:
-        raise AppNotFound(told["error"])
-    return AppFacts(**told)
+    return AppFacts(**ask(target, "outlast.cli.probe", store=store))
 
 
 def main(descriptor: int) -> None:

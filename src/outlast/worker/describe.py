@@ -17,25 +17,37 @@ from outlast.errors import AppNotFound, OutlastError
 from outlast.target import Target
 from outlast.worker.settings import Settings
 
+_STDERR = 2
+"""What the app prints while it is imported: standard output is for the answer of the command."""
+
 
 def describe(target: Target, **overrides: Any) -> Settings:
     """The settings of the TaskQueue that `target` leads to, with these fields replaced. Raises AppNotFound."""
+    return replace(Settings.from_message(ask(target, "outlast.worker", "describe")), **overrides)
+
+
+def ask(target: Target, module: str, *words: str, store: str | None = None) -> dict[str, Any]:
+    """What `python -m module words…` tells of the app, whose target it reads from standard input.
+
+    The app uses its own store, or this one. The process writes to the descriptor that is its last word. Raises AppNotFound with the `error` that it tells.
+    """
     reading, writing = os.pipe()
-    command = [sys.executable, "-P", "-m", "outlast.worker", "describe", str(writing)]
-    question = json.dumps(target.to_message()).encode()
-    with subprocess.Popen(command, pass_fds=[writing], stdin=subprocess.PIPE, stdout=sys.stderr) as process:
+    command = [sys.executable, "-P", "-m", module, *words, str(writing)]
+    environment = os.environ if store is None else {**os.environ, "OUTLAST_STORE": store}
+    with subprocess.Popen(
+        command, pass_fds=[writing], stdin=subprocess.PIPE, stdout=_STDERR, env=environment
+    ) as process:
         os.close(writing)
         with open(reading, "rb") as answer:
             assert process.stdin is not None
-            process.stdin.write(question)
+            process.stdin.write(json.dumps(target.to_message()).encode())
             process.stdin.close()
-            told = answer.read()
+            told: dict[str, Any] = json.loads(answer.read() or "{}")
     if not told:
-        raise AppNotFound(f"{target.name} does not import: what it said is above")
-    fields = json.loads(told)
-    if "error" in fields:
-        raise AppNotFound(fields["error"])
-    return replace(Settings.from_message(fields), **overrides)
+        raise AppNotFound(f"{target.name} cannot be imported: what it said is above")
+    if "error" in told:
+        raise AppNotFound(told["error"])
+    return told
 
 
 def answer(descriptor: int) -> int:
