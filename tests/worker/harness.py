@@ -333,7 +333,7 @@ class House:
             "target": self.target(app),
             "children": 1,
             "slots": 8,
-            "grace": timedelta(seconds=1),
+            "grace": timedelta(seconds=0.3),
             "lease": timedelta(seconds=3),
             "log_level": "DEBUG",
         }
