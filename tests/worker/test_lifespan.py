@@ -226,3 +226,30 @@ if __name__ == "__main__":
 
     assert house.result(script.log.strip()) == 7
     assert len(house.diary("main")) == 1
+
+
+def test_of_several_queues_the_one_of_this_store_is_the_workers(house: House) -> None:
+    """An app with two stores: each worker enters the lifespan of its own TaskQueue."""
+    house.write(
+        "app",
+        TASKS
+        + """
+from contextlib import asynccontextmanager
+
+def lifespan_noting(word):
+    @asynccontextmanager
+    async def lifespan(app):
+        note(word)
+        yield
+    return lifespan
+
+other = TaskQueue(store=f"sqlite:///{HERE / 'other.db'}", worker_lifespan=lifespan_noting("other"))
+queue.worker_lifespan = lifespan_noting("this")
+another = TaskQueue(store=f"sqlite:///{HERE / 'another.db'}", worker_lifespan=lifespan_noting("another"))
+""",
+    )
+    house.worker()
+
+    house.result(house.add("app:work"))
+
+    assert [len(house.diary(word)) for word in ("this", "other", "another")] == [1, 0, 0]
