@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from outlast.job import State
+from outlast.retry import RetryPolicy
 from tests.worker.harness import House, last_beat, lives
 
 LONG = timedelta(hours=1)
@@ -119,7 +120,7 @@ def test_a_job_is_not_started_beside_what_it_forked(house: House, victim: str) -
     """
     forked, hogged = house.page("forked"), house.page("hogged")
     worker = house.worker()
-    job = house.add("app:fork", {"page": "forked", "door": "door"})
+    job = house.add("app:fork", {"page": "forked", "door": "door"}, retry=RetryPolicy(delay=timedelta(0)))
     child = house.noted("forked", job).pid
     house.until(lambda: last_beat(forked), "the first beat of what it forked")
     if "interpreter" in victim:

@@ -333,17 +333,17 @@ class House:
             "target": self.target(app),
             "children": 1,
             "slots": 8,
-            "grace": timedelta(seconds=1),
+            "grace": timedelta(seconds=0.3),
             "lease": timedelta(seconds=3),
             "log_level": "DEBUG",
         }
         return Settings(**{**defaults, **given})
 
-    def server(self, app: str = "app", **settings: Any) -> Process:
+    def server(self, app: str = "app", *, env: Mapping[str, str] | None = None, **settings: Any) -> Process:
         """Start a process that keeps a worker beside itself, as a server does."""
         self.write("server", SERVER)
-        settings = self.settings(app, **settings).to_message()
-        return self.start([sys.executable, str(self.folder / "server.py"), json.dumps(settings)])
+        told = json.dumps(self.settings(app, **settings).to_message())
+        return self.start([sys.executable, str(self.folder / "server.py"), told], env=dict(env or {}))
 
     def start(self, command: Sequence[str], **popen: Any) -> Process:
         """Start any process in the house: it is ended with it, and so is what it starts."""

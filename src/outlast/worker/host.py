@@ -20,6 +20,7 @@ import threading
 from contextlib import suppress
 
 from outlast.clock import steady
+from outlast.errors import OutlastError
 from outlast.premises import Premises
 from outlast.worker.settings import SEAT_TAKEN, Settings
 
@@ -41,6 +42,7 @@ class Host:
         self._premises = Premises(settings.url)
         self._code: asyncio.Future[int] | None = None
         self._pipe: int | None = None
+        self._pause = 0.0
         self._minding: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -60,32 +62,45 @@ class Host:
             await asyncio.wait([self._code], timeout=self._settings.grace.total_seconds() + _LAST_WISH)
 
     async def _mind(self) -> None:
-        pause = 0.0
+        """Whatever goes wrong is told and tried again: a server must not be left without a worker and without a word."""
         while True:
-            if not self._premises.seat_is_free():
-                await self._until_gone()
-                continue
-            began = steady()
-            self._code = self._begin()
-            code = await asyncio.shield(self._code)
-            self._close_pipe()
-            if code == SEAT_TAKEN:
-                continue
-            if steady() - began > _LONG_ENOUGH:
-                pause = 0.0
-            _log.error("the worker ended with exit code %d; starting it again in %g s", code, pause)
-            await asyncio.sleep(pause)
-            pause = min(_LONGEST_PAUSE, max(_LOOK_AGAIN, pause * 2))
+            try:
+                if self._premises.seat_is_free():
+                    await self._keep_one()
+                else:
+                    await self._until_gone()
+            except (OSError, OutlastError) as error:
+                self._close_pipe()
+                await self._wait("the worker cannot be started: %s; trying again in %g s", error)
+
+    async def _keep_one(self) -> None:
+        """Start a supervisor, and return when it has ended."""
+        began = steady()
+        self._code = self._begin()
+        code = await asyncio.shield(self._code)
+        self._close_pipe()
+        if code == SEAT_TAKEN:
+            return
+        if steady() - began > _LONG_ENOUGH:
+            self._pause = 0.0
+        await self._wait("the worker ended with exit code %d; starting it again in %g s", code)
+
+    async def _wait(self, told: str, what: object) -> None:
+        _log.error(told, what, self._pause)
+        pause, self._pause = self._pause, min(_LONGEST_PAUSE, max(_LOOK_AGAIN, self._pause * 2))
+        await asyncio.sleep(pause)
 
     def _begin(self) -> asyncio.Future[int]:
         """Start the supervisor in a session of its own, out of reach of Ctrl-C. Its exit code to come."""
         theirs, self._pipe = os.pipe()
-        os.write(self._pipe, json.dumps(self._settings.to_message()).encode() + b"\n")
-        command = [sys.executable, "-P", "-m", "outlast.worker", "supervise", str(theirs)]
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, pass_fds=[theirs], start_new_session=True
-        )
-        os.close(theirs)
+        try:
+            os.write(self._pipe, json.dumps(self._settings.to_message()).encode() + b"\n")
+            command = [sys.executable, "-P", "-m", "outlast.worker", "supervise", str(theirs)]
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs], start_new_session=True
+            )
+        finally:
+            os.close(theirs)
         loop = asyncio.get_running_loop()
         code: asyncio.Future[int] = loop.create_future()
         threading.Thread(

@@ -105,11 +105,9 @@ class Seat:
             self._servers.discard(peer)  # it only rings, and goes
             self._on_ring()
 
-    def _on_write(
-        self, peer: Peer, number: int, rows: list[list[Any]], server: str | None, let_go: list[str]
-    ) -> None:
+    def _on_write(self, peer: Peer, number: int, rows: list[list[Any]], *let_go: Any) -> None:
         try:
-            self.writes.append(Write(peer, number, [NewJob._make(row) for row in rows], server, let_go))
+            self.writes.append(Write(peer, number, [NewJob._make(row) for row in rows], *let_go))
         except TypeError as error:  # columns that are not ours
             peer.send("refused", number, f"the worker is of another version than the server: {error}")
 
