@@ -7,7 +7,7 @@ returns; it makes the rows. Packing arguments is luggage's work, committing is t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
@@ -99,6 +99,14 @@ def _refusal(func: Callable[..., Any], error: names.NotImportable) -> TaskRefuse
     return TaskRefused(f"no worker could find {name}: {error.reason}; {error.cure}")
 
 
+def _needs_solving(func: Callable[..., Any], depends: Collection[str]) -> TaskRefused:
+    names_of = ", ".join(sorted(depends))
+    return TaskRefused(
+        f"{func.__qualname__}() declares {names_of} by Depends(…), which the worker does not solve yet; "
+        "open it inside the task, or call the dependency there"
+    )
+
+
 class Call(Generic[P, R]):
     """A task with the options of one call; what `add_task` and `enqueue` take in its place.
 
@@ -158,7 +166,10 @@ class Call(Generic[P, R]):
 
     def _named(self) -> str:
         """Not when it is made: while a module is being imported its functions have no names in it yet."""
-        self._pack = Signature.of(self.task.func).pack
+        signature = Signature.of(self.task.func)
+        if signature.depends:
+            raise _needs_solving(self.task.func, signature.depends)
+        self._pack = signature.pack
         self._name = _reference(self.task)
         return self._name
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import get_type_hints
 
 import pytest
+from fastapi import Depends
 
 from outlast.clock import ManualClock, span, to_micros
 from outlast.errors import LuggageTooLarge, OptionRefused, TaskRefused
@@ -182,3 +183,12 @@ def test_a_function_made_a_task_under_another_name_is_found_by_its_own():
 def test_what_a_task_is_shows_in_its_repr():
     assert repr(add) == f"<Task {__name__}:add>"
     assert "priority=3" in repr(add.options(priority=3))
+
+
+def opened(number: int, db: object = Depends(lambda: None)) -> None: ...
+
+
+def test_a_function_that_declares_a_dependency_is_refused_until_workers_solve_them():
+    """Called as it is, it would find FastAPI's marker in the place of what it asks for."""
+    with pytest.raises(TaskRefused, match=r"opened\(\) declares db by Depends.*inside the task"):
+        row(opened, 1)

@@ -29,7 +29,8 @@ def describe(target: Target, **overrides: Any) -> Settings:
 def ask(target: Target, module: str, *words: str, store: str | None = None) -> dict[str, Any]:
     """What `python -m module words…` tells of the app, whose target it reads from standard input.
 
-    The app uses its own store, or this one. The process writes to the descriptor that is its last word. Raises AppNotFound with the `error` that it tells.
+    The app uses its own store, or this one. The process writes to the descriptor that is its last word. Raises
+    AppNotFound with the `error` that it tells.
     """
     reading, writing = os.pipe()
     command = [sys.executable, "-P", "-m", module, *words, str(writing)]
