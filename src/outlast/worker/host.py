@@ -62,7 +62,7 @@ class Host:
             await asyncio.wait([self._code], timeout=self._settings.grace.total_seconds() + _LAST_WISH)
 
     async def _mind(self) -> None:
-        """Whatever goes wrong is told and tried again: a server must not be left without a worker and without a word."""
+        """Whatever goes wrong is told and tried again: a server is not left without a worker and without a word."""
         while True:
             try:
                 if self._premises.seat_is_free():
