@@ -3,7 +3,7 @@
 1. If the seat of the store is free, start a supervisor. Another server may do the same at the same moment: the lock of
    the seat decides, and the loser ends without a word.
 2. While somebody has the seat, hold a connection to it. When that ends, begin again at 1.
-3. A supervisor that will not stay up is started again after a pause that grows.
+3. A supervisor that will not stay up, or cannot be started, is tried again after a pause that grows.
 
 The supervisor has a pipe from this process: when the pipe closes, however this process died, it drains and leaves.
 """
@@ -20,6 +20,7 @@ import threading
 from contextlib import suppress
 
 from outlast.clock import steady
+from outlast.errors import StoreUnusable
 from outlast.premises import Premises
 from outlast.worker.settings import SEAT_TAKEN, Settings
 
@@ -62,30 +63,43 @@ class Host:
     async def _mind(self) -> None:
         pause = 0.0
         while True:
-            if not self._premises.seat_is_free():
-                await self._until_gone()
-                continue
             began = steady()
-            self._code = self._begin()
-            code = await asyncio.shield(self._code)
-            self._close_pipe()
-            if code == SEAT_TAKEN:
+            try:
+                trouble = await self._turn()
+            except (OSError, StoreUnusable) as error:
+                trouble = f"the worker cannot be started: {error}"
+            if trouble is None:
                 continue
             if steady() - began > _LONG_ENOUGH:
                 pause = 0.0
-            _log.error("the worker ended with exit code %d; starting it again in %g s", code, pause)
+            _log.error("%s; trying again %s", trouble, f"in {pause:g} s" if pause else "at once")
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, max(_LOOK_AGAIN, pause * 2))
+
+    async def _turn(self) -> str | None:
+        """Wait for whoever has the seat to go, or keep a supervisor until it ends. What went wrong, if anything."""
+        if not self._premises.seat_is_free():
+            await self._until_gone()
+            return None
+        self._code = self._begin()
+        code = await asyncio.shield(self._code)
+        self._close_pipe()
+        return None if code == SEAT_TAKEN else f"the worker ended with exit code {code}"
 
     def _begin(self) -> asyncio.Future[int]:
         """Start the supervisor in a session of its own, out of reach of Ctrl-C. Its exit code to come."""
         theirs, self._pipe = os.pipe()
         os.write(self._pipe, json.dumps(self._settings.to_message()).encode() + b"\n")
         command = [sys.executable, "-P", "-m", "outlast.worker", "supervise", str(theirs)]
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, pass_fds=[theirs], start_new_session=True
-        )
-        os.close(theirs)
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs], start_new_session=True
+            )
+        except OSError:
+            self._close_pipe()
+            raise
+        finally:
+            os.close(theirs)
         loop = asyncio.get_running_loop()
         code: asyncio.Future[int] = loop.create_future()
         threading.Thread(
