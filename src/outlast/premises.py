@@ -50,7 +50,14 @@ class Premises:
         return str(_private_folder() / f"{self._name}.sock")
 
     def seat_is_free(self) -> bool:
-        return not self.folder.exists() or locks.is_free(self.seat)
+        """Whether no supervisor of this machine has it. Raises StoreUnusable where that cannot be seen."""
+        try:
+            return not self.folder.exists() or locks.is_free(self.seat)
+        except PermissionError as error:
+            raise StoreUnusable(
+                f"this user may not open the lock files in {self.folder}, which another user made; "
+                "run everything that uses this store as one user, and give that one the store and this folder"
+            ) from error
 
     def _made(self) -> Path:
         try:

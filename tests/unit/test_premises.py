@@ -111,3 +111,18 @@ def test_a_place_where_no_folder_can_be_made_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(StoreUnusable, match="cannot make the folder of lock files"):
         _ = Premises(f"sqlite:///{tmp_path / 'file' / 'outlast.db'}").seat
+
+
+def test_a_seat_that_this_user_may_not_see_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server was started by another user before. (Patched, as the user who runs the tests may open any file.)"""
+
+    def refused(*_: object, **__: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    premises = Premises(f"sqlite:///{tmp_path / 'outlast.db'}")
+    premises.seat.touch()
+    monkeypatch.setattr(locks, "holder", refused)
+    with pytest.raises(StoreUnusable, match="run everything that uses this store as one user"):
+        premises.seat_is_free()
