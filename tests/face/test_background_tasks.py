@@ -289,8 +289,9 @@ async def test_it_takes_tasks_made_by_hand(app, queue):
     assert tasks(queue) == ["note"]
 
 
-@pytest.mark.skipif(not seam.STACKS, reason="without FastAPI's exit stacks nothing tells of it")
 async def test_made_by_hand_it_is_discarded_when_the_endpoint_fails(app, queue):
+    """Without FastAPI's exit stacks nothing tells of it: the one thing that the public form loses here."""
+
     @app.get("/")
     async def add():
         BackgroundTasks().add_task(note)
@@ -298,7 +299,7 @@ async def test_made_by_hand_it_is_discarded_when_the_endpoint_fails(app, queue):
 
     await call(app, queue, "/")
 
-    assert tasks(queue) == []
+    assert tasks(queue) == ([] if seam.STACKS else ["note"])
 
 
 async def test_made_by_an_exception_handler_it_is_committed_though_the_endpoint_s_are_not(app, queue):

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -30,9 +29,6 @@ def test_the_wheel_tells_type_checkers_that_it_is_typed(tmp_path):
 
 @pytest.mark.parametrize("module", ["outlast", "outlast.worker.supervisor"])
 def test_importing_it_loads_nothing_of_the_web_stack(module, tmp_path):
-    if not is_there(module):
-        pytest.skip(f"{module} is not written yet")
-
     loaded = run("-c", f"import {module}, sys; print(*sys.modules)", cwd=tmp_path).split()
 
     assert module in loaded
@@ -51,11 +47,6 @@ def floors(lines, operator):
     for line in lines:
         if found := re.match(rf"([\w-]+){operator}([\d.]+)", line):
             yield found[1], re.sub(r"(\.0)+$", "", found[2])
-
-
-def is_there(module):
-    package = module.rpartition(".")[0]
-    return (not package or is_there(package)) and find_spec(module) is not None
 
 
 def run(*args, cwd):
