@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import sys
 from datetime import timedelta
@@ -10,6 +12,7 @@ from datetime import timedelta
 import pytest
 
 from outlast.job import State
+from outlast.retry import RetryPolicy
 from outlast.worker import nursery
 from outlast.worker.settings import Settings
 from tests.worker.harness import PRELUDE, TASKS, House
@@ -253,3 +256,30 @@ another = TaskQueue(store=f"sqlite:///{HERE / 'another.db'}", worker_lifespan=li
     house.result(house.add("app:work"))
 
     assert [len(house.diary(word)) for word in ("this", "other", "another")] == [1, 0, 0]
+
+
+def test_a_machine_that_has_no_process_left_costs_no_running_job(house: House) -> None:
+    """A child that cannot be started is tried again later; the others go on as if nothing were."""
+    before = """
+import os, subprocess
+class Popen(subprocess.Popen):
+    def __init__(self, *args, **kwargs):
+        if os.path.exists("crowded"):
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        super().__init__(*args, **kwargs)
+subprocess.Popen = Popen
+"""
+    worker = house.worker(before=before, children=2)
+    long: dict[str, int] = {}
+    while len(set(long.values())) < 2:
+        job = house.add("app:hold", {"door": "door"}, retry=RetryPolicy(delay=timedelta(0)))
+        long[job] = house.noted("started", job).pid
+    (house.folder / "crowded").touch()
+
+    os.kill(next(iter(long.values())), signal.SIGKILL)
+
+    house.logged(worker, "no process for it: [Errno 11] Resource temporarily unavailable")
+    (house.folder / "crowded").unlink()
+    house.open("door")
+    house.results(list(long))
+    assert worker.is_alive

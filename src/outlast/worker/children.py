@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,11 +84,13 @@ class Child:
     ) -> None:
         """Begin the process, in a group of its own: Ctrl-C does not reach it, and a kill reaches its forks."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-P", "-m", "outlast.worker", "child", str(theirs.fileno())]
+        command = [sys.executable, "-P", "-m", "outlast.worker", "child", str(theirs.fileno())]
+        with theirs, ExitStack() as unless_begun:
+            unless_begun.enter_context(ours)
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], process_group=0
             )
+            unless_begun.pop_all()
         process.returncode = 0  # the supervisor reaps by itself
         self.pid = process.pid
         self._peer = Peer(selector, ours, lambda _, message: on_message(self, message), lambda _: None)

@@ -60,12 +60,10 @@ class Nursery:
                 child.leave_by = None
             elif child.is_ready and not child.running:
                 self._let_go(child, now + self._settings.grace.total_seconds())
-        missing = self._settings.children + self._is_one_more_wanted - len(self._staying())
-        if not self.is_closing and now >= self._pause_until:
-            for _ in range(missing):
+        if not self.is_closing:
+            while self._is_one_missing() and now >= self._pause_until:
                 self._start()
-            missing = 0
-        self._set_next_look(missing > 0 and not self.is_closing)
+        self._set_next_look()
 
     def on_message(self, child: Child, verb: str, *rest: Any) -> None:
         """`ready`, or `unready` with the traceback of why the app does not start, or why it fell."""
@@ -75,19 +73,15 @@ class Nursery:
         elif child.is_ready:
             events.child_failed(child.pid, rest[0])
         else:
-            self._failures += 1
-            pause = pause_after(self._failures)
-            self._pause_until = steady() + pause
             child.is_leaving = True
             child.leave_by = self.next_look = steady() + _LAST_WISH
-            events.child_cannot_start(rest[0], pause)
+            events.child_cannot_start(rest[0], self._failed())
 
     def ended(self, pid: int) -> Child | None:
         """The child that had this process id, no longer one of ours. One that dies before it is ready makes us wait."""
         child = self.children.pop(pid, None)
         if child is not None and not child.is_ready and not child.is_leaving:
-            self._failures += 1
-            self._pause_until = steady() + pause_after(self._failures)
+            self._failed()
         return child
 
     def replace(self, child: Child, leave_by: float) -> None:
@@ -131,19 +125,35 @@ class Nursery:
             "lock": str(child.lock),
             "log_level": self._settings.log_level,
         }
-        child.start(self._selector, orders, self._on_message)
-        self.children[child.pid] = child
+        try:
+            child.start(self._selector, orders, self._on_message)
+        except (
+            OSError
+        ) as error:  # no process or no descriptor is to be had: the other children must not pay for it
+            events.child_cannot_start(f"no process for it: {error}", self._failed())
+        else:
+            self.children[child.pid] = child
+
+    def _failed(self) -> float:
+        """Wait before the next try to start a child; the seconds."""
+        self._failures += 1
+        pause = pause_after(self._failures)
+        self._pause_until = steady() + pause
+        return pause
 
     def _is_over(self, child: Child, now: float) -> bool:
         assert child.leave_by is not None
         is_stuck = bool(child.running) and all(running.is_stuck for running in child.running.values())
         return is_stuck or now >= child.leave_by
 
-    def _set_next_look(self, is_missing: bool) -> None:
+    def _set_next_look(self) -> None:
         looks = [child.leave_by for child in self.children.values() if child.leave_by is not None]
-        if is_missing:
+        if not self.is_closing and self._is_one_missing():
             looks.append(self._pause_until)
         self.next_look = min(looks, default=float("inf"))
+
+    def _is_one_missing(self) -> bool:
+        return len(self._staying()) < self._settings.children + self._is_one_more_wanted
 
     # ---- work --------------------------------------------------------------------------------------------------------
 
