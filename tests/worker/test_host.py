@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.worker.harness import House, lives
 
@@ -40,14 +44,20 @@ def test_of_two_servers_one_has_the_worker_and_the_other_takes_over(house: House
     assert _parent(house.supervisor()) == other.pid
 
 
-def test_a_server_that_cannot_reach_the_worker_goes_on_minding(house: House, tmp_path: Path) -> None:
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose name leaves room for that of a socket."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_a_server_that_cannot_reach_the_worker_goes_on_minding(house: House, short: Path) -> None:
     """An error is told and tried again: once it is mended, and the worker that was there is gone, there is another."""
     worker = house.worker()
     house.child()
-    runtime = tmp_path / "run" / f"outlast-{os.getuid()}"
-    runtime.mkdir(parents=True)
-    runtime.chmod(0o755)
-    server = house.server(env={"XDG_RUNTIME_DIR": str(tmp_path / "run")})
+    runtime = short / f"outlast-{os.getuid()}"
+    runtime.mkdir(mode=0o755)
+    server = house.server(env={"XDG_RUNTIME_DIR": str(short)})
     house.logged(server, "the worker cannot be started:")
     house.logged(server, "is not a folder of this user alone; remove it")
 
@@ -55,6 +65,20 @@ def test_a_server_that_cannot_reach_the_worker_goes_on_minding(house: House, tmp
     worker.terminate()
 
     assert house.result(house.add("app:work", {"value": 1})) == 1
+
+
+def test_a_place_where_nobody_can_listen_is_told(house: House, short: Path) -> None:
+    """The name of a socket must be short; the cure is in the message, and the server tries again."""
+    deep = short / ("deep" * 30)
+    deep.mkdir()
+    server = house.server(env={"XDG_RUNTIME_DIR": str(deep)})
+
+    line = house.logged(server, "the worker cannot listen at")
+
+    assert "path too long" in line
+    assert "set XDG_RUNTIME_DIR" in line
+    house.logged(server, "the worker ended with exit code 2; starting it again in 0.5 s")
+    assert "Traceback" not in server.log
 
 
 def _parent(pid: int) -> int:

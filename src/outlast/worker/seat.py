@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from outlast import locks
+from outlast.errors import StoreUnusable
 from outlast.job import NewJob
 from outlast.premises import Premises
 from outlast.worker.peer import Peer
@@ -62,16 +63,14 @@ class Seat:
         return self._listener is not None
 
     def take(self) -> bool:
-        """Listen, unless another supervisor does: then False."""
+        """Listen, unless another supervisor does: then False. Raises StoreUnusable where nobody can listen."""
         if not locks.acquire(self._premises.seat):
             return False
-        path = self._premises.socket
-        if os.path.exists(path):
-            os.unlink(path)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(path)
-        self._listener.listen(128)
-        self._listener.setblocking(False)
+        try:
+            self._listener = _listening(self._premises.socket)
+        except BaseException:
+            locks.release(self._premises.seat)
+            raise
         self._selector.register(self._listener, selectors.EVENT_READ, self._on_knock)
         return True
 
@@ -115,3 +114,21 @@ class Seat:
         if peer in self._servers:
             self._servers.discard(peer)
             self._on_server_gone()
+
+
+def _listening(path: str) -> socket.socket:
+    """A socket of this name, in place of one that somebody left behind."""
+    if os.path.exists(path):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(path)
+        listener.listen(128)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise StoreUnusable(
+            f"the worker cannot listen at {path} ({error}); set XDG_RUNTIME_DIR to a folder of this user alone, "
+            "with a short name, on a file system that knows sockets"
+        ) from error
+    return listener

@@ -470,9 +470,9 @@ class Supervisor:
         self._next_chores = steady() + _CHORES
         self._look = True
         self._notice_jump()
-        if not self._seat.is_taken and not self._settings.hosted and self._leave_by is None:
-            self._seat.take()
         try:
+            if not self._seat.is_taken and not self._settings.hosted and self._leave_by is None:
+                self._seat.take()
             if self._may_have_strays:
                 self._release_strays()
             self._stop_cancelled()
