@@ -98,7 +98,10 @@ class TaskQueue(queue.TaskQueue):
         @asynccontextmanager
         async def lifespan(served: Any) -> AsyncIterator[Any]:
             if is_importing():
-                raise AppRefused("a worker that imports the app must not start a server by it")
+                raise AppRefused(
+                    "importing this app starts a server, and the worker imports it too; "
+                    'put what starts it, such as uvicorn.run(…), below `if __name__ == "__main__":`'
+                )
             sleeps, self._sleeps = self._sleeps, False
             try:
                 async with theirs(served) as state, self._running(sleeps):
