@@ -109,6 +109,17 @@ async def test_dependencies_with_yield_take_it(app, queue, scope, kind):
     assert tasks(queue) == ["note", "note"]
 
 
+@pytest.mark.parametrize("annotation", [BackgroundTasks | None, list[BackgroundTasks]])
+def test_an_annotation_that_only_holds_the_name_is_refused(app, annotation):
+    """FastAPI would make a query or body parameter of it: always None, and nothing added without a word."""
+
+    def add(background: annotation = None):
+        pass
+
+    with pytest.raises(AppRefused, match="annotate it with `BackgroundTasks` alone"):
+        app.get("/")(add)
+
+
 # ---- handles
 
 

@@ -68,6 +68,11 @@ class TaskQueue(queue.TaskQueue):
     # ---- the app
 
     def _attach(self, app: FastAPI) -> None:
+        if not isinstance(app, FastAPI):
+            raise AppRefused(
+                f"{app!r} is no FastAPI app; give the app itself, not a router or the name of a store: "
+                "TaskQueue(app, store=…), or without an app TaskQueue(store=…)"
+            )
         if app.middleware_stack is not None:
             raise AppRefused("the app has already started; make its TaskQueue where the app is made")
         if app in _queues:
