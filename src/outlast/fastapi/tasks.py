@@ -159,6 +159,10 @@ if not TYPE_CHECKING:
         def __init__(self):
             super().__init__(object, (Depends(provide), _Whole()))
 
+        __hash__ = (
+            object.__hash__
+        )  # older versions of FastAPI have a Depends without one, which a union needs
+
         def __call__(self, *args, **kwargs):
             return _Class(*args, **kwargs)
 
