@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.1
+_NOTHING_TO_CANCEL = "there is nothing to cancel yet; if the request fails, none of its jobs is committed"
 
 
 class Pending(Protocol):
@@ -48,32 +49,35 @@ class Job:
     @property
     def state(self) -> State:
         """Where it stands. Raises JobNotFound."""
-        try:
-            return self.record().state
-        except JobNotFound:
-            if self._pending is not None and self._pending.undecided:
-                return State.QUEUED
-            raise
+        record = self._committed()
+        return State.QUEUED if record is None else record.state
 
     @property
     def attempt(self) -> int:
         """The number of its latest attempt; 0 before the first. Raises JobNotFound."""
-        try:
-            return self.record().attempt
-        except JobNotFound:
-            if self._pending is not None and self._pending.undecided:
-                return 0
-            raise
+        record = self._committed()
+        return 0 if record is None else record.attempt
 
     @property
     def result(self) -> Any:
         """What its task returned; None before that. Raises JobNotFound."""
-        return _result(self.record())
+        record = self._committed()
+        return None if record is None else _result(record)
 
     @property
     def error(self) -> str | None:
         """Its last error in one line, if it had one. Raises JobNotFound."""
-        return self.record().error
+        record = self._committed()
+        return None if record is None else record.error
+
+    def _committed(self) -> JobRecord | None:
+        """None as long as its request may still commit it."""
+        try:
+            return self.record()
+        except JobNotFound:
+            if self._pending is not None and self._pending.undecided:
+                return None
+            raise
 
     def record(self) -> JobRecord:
         """Everything the store knows of it now. Raises JobNotFound."""
@@ -104,11 +108,10 @@ class Job:
         TimeoutError if it has not ended in time (it runs on), JobNotFound if it was never committed, or cannot be
         before this returns.
         """
-        if self._pending is not None and self._pending.needs_caller:
-            raise JobNotFound(
-                f"job {self.id} is committed when the response starts, so to wait for it here would never end; "
-                "in an endpoint that waits for its job, enqueue it: `await queue.aenqueue(…)`"
-            )
+        self._refuse_early(
+            "to wait for it here would never end; in an endpoint that waits for its job, enqueue it: "
+            "`await queue.aenqueue(…)`"
+        )
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         try:
             async with asyncio.timeout(seconds):
@@ -135,10 +138,12 @@ class Job:
 
     def cancel(self) -> bool:
         """Cancel it if it is queued, ask it to stop if it is running. False if it has ended. Raises JobNotFound."""
+        self._refuse_early(_NOTHING_TO_CANCEL)
         return self._queue.cancel(self.id)
 
     async def acancel(self) -> bool:
         """`cancel` without blocking the loop."""
+        self._refuse_early(_NOTHING_TO_CANCEL)
         return await self._queue.acancel(self.id)
 
     def retry(self) -> bool:
@@ -148,6 +153,11 @@ class Job:
     async def aretry(self) -> bool:
         """`retry` without blocking the loop."""
         return await self._queue.aretry(self.id)
+
+    def _refuse_early(self, then: str) -> None:
+        """Where its response waits for the code that asks."""
+        if self._pending is not None and self._pending.needs_caller:
+            raise JobNotFound(f"job {self.id} is committed when the response starts, so {then}")
 
     # ---- as a value
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os.path
 import sys
+from functools import partial
 from types import MethodType, ModuleType
 
 _MAIN = ("__main__", "__mp_main__")  # the second is what multiprocessing calls it in a spawned child
@@ -88,6 +89,11 @@ def _told_name(obj: object) -> tuple[str, str]:
         raise NotImportable(
             f"it is a method bound to a live object ({type(owner).__qualname__})",
             "pass a function of a module, and what the object is made of as arguments",
+        )
+    if isinstance(obj, partial):
+        raise NotImportable(
+            "it is a function with arguments already in it (partial)",
+            "pass the function itself, and its arguments beside it",
         )
     module, qualname = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(qualname, str):

@@ -107,6 +107,13 @@ def _needs_solving(func: Callable[..., Any], depends: Collection[str]) -> TaskRe
     )
 
 
+def _never_run(func: Callable[..., Any]) -> TaskRefused:
+    return TaskRefused(
+        f"{func.__qualname__}() is a generator function: to call it makes a generator, and nothing of its body runs; "
+        "add a function without `yield`, which goes through it"
+    )
+
+
 class Call(Generic[P, R]):
     """A task with the options of one call; what `add_task` and `enqueue` take in its place.
 
@@ -169,6 +176,8 @@ class Call(Generic[P, R]):
         signature = Signature.of(self.task.func)
         if signature.depends:
             raise _needs_solving(self.task.func, signature.depends)
+        if inspect.isgeneratorfunction(self.task.func) or inspect.isasyncgenfunction(self.task.func):
+            raise _never_run(self.task.func)
         self._pack = signature.pack
         self._name = _reference(self.task)
         return self._name

@@ -64,6 +64,12 @@ def test_an_app_that_has_started_is_refused(app):
         TaskQueue(app)
 
 
+@pytest.mark.parametrize("given", ["sqlite:///outlast.db", APIRouter()])
+def test_what_is_no_app_is_refused(given):
+    with pytest.raises(AppRefused, match=r"is no FastAPI app; .*TaskQueue\(store=…\)"):
+        TaskQueue(given)
+
+
 def test_a_store_in_memory_with_a_worker_process_is_refused(app):
     with pytest.raises(OptionRefused, match=r"sqlite://.*worker='process'.*inline"):
         TaskQueue(app, store="sqlite://")

@@ -6,6 +6,7 @@ from unittest import mock
 
 import fastapi
 import pytest
+from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.testclient import TestClient
@@ -108,6 +109,17 @@ async def test_dependencies_with_yield_take_it(app, queue, scope, kind):
     assert tasks(queue) == ["note", "note"]
 
 
+@pytest.mark.parametrize("annotation", [BackgroundTasks | None, list[BackgroundTasks]])
+def test_an_annotation_that_only_holds_the_name_is_refused(app, annotation):
+    """FastAPI would make a query or body parameter of it: always None, and nothing added without a word."""
+
+    def add(background: annotation = None):
+        pass
+
+    with pytest.raises(AppRefused, match="annotate it with `BackgroundTasks` alone"):
+        app.get("/")(add)
+
+
 # ---- handles
 
 
@@ -117,7 +129,7 @@ async def test_add_task_returns_a_handle_that_is_queued_until_it_is_committed(ap
     @app.get("/")
     def add(background: BackgroundTasks):
         job = background.add_task(note)
-        seen.extend([job, job.state, job.attempt])
+        seen.extend([job, job.state, job.attempt, job.result, job.error])
         with pytest.raises(JobNotFound):
             job.record()
         return {"job": job.id}
@@ -126,7 +138,7 @@ async def test_add_task_returns_a_handle_that_is_queued_until_it_is_committed(ap
 
     job = seen[0]
     assert isinstance(job, Job)
-    assert seen[1:] == [State.QUEUED, 0]
+    assert seen[1:] == [State.QUEUED, 0, None, None]
     assert job.id.encode() in exchange.body
     assert job.record().task == f"{__name__}:note"
     assert queue.job(job.id) == job
@@ -156,6 +168,26 @@ async def test_to_wait_for_a_job_in_the_endpoint_that_adds_it_would_never_end(ap
 
     assert isinstance(exchange.error, JobNotFound)
     assert "await queue.aenqueue" in str(exchange.error)
+
+
+async def test_a_job_cannot_be_cancelled_before_it_is_committed(app, queue):
+    """Not "it was never committed, or pruned", which would send the reader to look in the wrong place."""
+    told = []
+
+    @app.get("/")
+    async def add(background: BackgroundTasks):
+        job = background.add_task(note)
+        for cancel in (job.acancel, lambda: to_thread.run_sync(job.cancel)):
+            with pytest.raises(JobNotFound) as refused:
+                await cancel()
+            told.append(str(refused.value))
+
+    await call(app, queue, "/")
+
+    assert len(told) == 2
+    assert all(
+        "is committed when the response starts, so there is nothing to cancel yet" in one for one in told
+    )
 
 
 async def test_a_thread_that_adds_while_the_response_starts_loses_nothing(app, queue):

@@ -77,7 +77,7 @@ def test_a_name_leads_back_to_what_it_names(obj: Any, name: str) -> None:
         (anonymous, "a lambda"),
         (Outer().method, "bound to a live object (Outer)"),
         ([].append, "bound to a live object (list)"),
-        (functools.partial(len), "without a name of its own (partial)"),
+        (functools.partial(len), "with arguments already in it (partial)"),
         (Outer(), "without a name of its own (Outer)"),
         (decorated.__wrapped__, "leads to another object"),  # type: ignore[attr-defined]
         (cached, "leads to another object"),

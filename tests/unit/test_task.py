@@ -98,6 +98,21 @@ def test_a_call_s_run_at_takes_the_place_of_its_task_s_delay():
     assert row(queue.options(late, run_at=later)).run_at == to_micros(later)
 
 
+def numbers():
+    yield 1
+
+
+async def anumbers():
+    yield 1
+
+
+@pytest.mark.parametrize("func", [numbers, anumbers])
+def test_a_generator_function_is_refused(func):
+    """It would succeed at once, and nothing of it would have run."""
+    with pytest.raises(TaskRefused, match=r"numbers\(\) is a generator function.*without `yield`"):
+        row(func)
+
+
 def test_a_policy_goes_into_the_row():
     assert '"factor":2' in row(add.options(retry=RetryPolicy(factor=2)), 1).retry
 

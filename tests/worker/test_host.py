@@ -24,7 +24,7 @@ def test_a_killed_supervisor_is_replaced_at_once(house: House) -> None:
 
     house.noted("started", job, attempt=2)
     assert house.supervisor() != first
-    house.logged(server, "the worker ended with exit code -9; starting it again in 0 s")
+    house.logged(server, "the worker ended with exit code -9; starting it again at once")
     house.open("door")
     assert house.result(job) == 2
 

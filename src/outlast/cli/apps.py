@@ -97,7 +97,7 @@ def _require_module(module: str) -> Path | None:
     if PathFinder.find_spec(module.partition(".")[0], [os.getcwd(), *sys.path]) is None:
         raise Failure(
             f"there is no module {module!r} in {Path.cwd()}, and none is installed; name the app as MODULE:APP, "
-            "such as main:app, or change the folder",
+            "such as main:app, or by its file, such as src/app/main.py, or change the folder",
             UNUSABLE,
         )
     return None

@@ -68,6 +68,11 @@ class TaskQueue(queue.TaskQueue):
     # ---- the app
 
     def _attach(self, app: FastAPI) -> None:
+        if not isinstance(app, FastAPI):
+            raise AppRefused(
+                f"{app!r} is no FastAPI app; give the app itself, not a router or the name of a store: "
+                "TaskQueue(app, store=…), or without an app TaskQueue(store=…)"
+            )
         if app.middleware_stack is not None:
             raise AppRefused("the app has already started; make its TaskQueue where the app is made")
         if app in _queues:
@@ -98,7 +103,10 @@ class TaskQueue(queue.TaskQueue):
         @asynccontextmanager
         async def lifespan(served: Any) -> AsyncIterator[Any]:
             if is_importing():
-                raise AppRefused("a worker that imports the app must not start a server by it")
+                raise AppRefused(
+                    "importing this app starts a server, and the worker imports it too; "
+                    'put what starts it, such as uvicorn.run(…), below `if __name__ == "__main__":`'
+                )
             sleeps, self._sleeps = self._sleeps, False
             try:
                 async with theirs(served) as state, self._running(sleeps):

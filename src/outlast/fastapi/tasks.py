@@ -139,6 +139,15 @@ if not TYPE_CHECKING:
     _Class = BackgroundTasks
     _Annotated = type(Annotated[object, "what Annotated[…] is an instance of"])
 
+    class _Whole:
+        """Refuses to be a part of another type, of which FastAPI would make a parameter that the client fills."""
+
+        def __get_pydantic_core_schema__(self, source, handler):
+            raise AppRefused(
+                "a parameter is annotated with outlast.BackgroundTasks as a part of another type, such as "
+                "`BackgroundTasks | None`; annotate it with `BackgroundTasks` alone: it is always there"
+            )
+
     class _Injected(_Annotated, _root=True):
         """An annotation for FastAPI; the class itself for `isinstance`, subclassing, calling and patching.
 
@@ -148,7 +157,11 @@ if not TYPE_CHECKING:
         __dict__ = property(lambda self: _Class.__dict__)  # where mock looks for what it shall restore
 
         def __init__(self):
-            super().__init__(object, (Depends(provide),))
+            super().__init__(object, (Depends(provide), _Whole()))
+
+        __hash__ = (
+            object.__hash__
+        )  # older versions of FastAPI have a Depends without one, which a union needs
 
         def __call__(self, *args, **kwargs):
             return _Class(*args, **kwargs)

@@ -53,9 +53,7 @@ def _table(*rows: tuple[str, str, str]) -> dict[str, tuple[str, str]]:
     return {kind: (what, cure) for what, cure, kinds in rows for kind in kinds.split()}
 
 
-_OPEN_IN_TASK = (
-    "pass what identifies it, and open it in the task (a Depends parameter of the task can do that)"
-)
+_OPEN_IN_TASK = "pass what identifies it, and open it in the task"
 _TAKE_OUT = "pass the values that the task needs out of it"
 _ORM_ROW = ("an ORM row, which belongs to its session", "pass its primary key and load it in the task")
 _UNKNOWN = (
@@ -78,7 +76,7 @@ _LIVE = _table(
     ),
     (
         "an app or its state, which lives in this process",
-        "import it in the task, or take what it holds through a Depends parameter of the task",
+        "import the app in the task, where its lifespan has run too",
         "starlette.applications.Starlette starlette.datastructures.State",
     ),
     (

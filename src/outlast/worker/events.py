@@ -24,8 +24,8 @@ _jobs = logging.getLogger("outlast.jobs")
 
 def worker_started(worker: str, settings: Settings) -> None:
     _log.info(
-        "worker started: app %s, store %s, queues %s, %d children of %d slots (%d cores), %d attempts unless a task "
-        "says otherwise, grace %s, ended jobs kept for %s; worker=%s",
+        "worker started: app %s, store %s, queues %s, %d children of %d slots each (%d cores), %d attempts unless a "
+        "task says otherwise, grace %s, ended jobs kept for %s; worker=%s",
         settings.target.name,
         settings.url,
         ", ".join(settings.queues) if settings.queues else "all",

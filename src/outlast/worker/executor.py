@@ -104,20 +104,20 @@ def _find(task: str) -> tuple[Callable[..., Any], Signature, bool]:
     try:
         found = names.resolve(task)
     except BaseException as error:  # importing its module may even end the process
-        raise TaskUnknown(f"this code does not have the task {task}: {_told(error)}") from error
+        raise TaskUnknown(_told(error, f"{task} cannot be imported")) from error
     func = getattr(found, "func", found)  # a Task wraps its function
     if not callable(func):
         raise TaskUnknown(f"{task} is not a function in this code")
     try:
         entry = (func, Signature.of(func), inspect.iscoroutinefunction(func))
     except Exception as error:
-        raise TaskUnknown(f"{task} cannot be called in this code: {_told(error)}") from error
+        raise TaskUnknown(_told(error, f"{task} cannot be called in this code")) from error
     _functions[task] = entry
     return entry
 
 
-def _told(error: BaseException) -> str:
-    return str(error) if isinstance(error, names.NotFound) else f"{type(error).__name__}: {error}"
+def _told(error: BaseException, what: str) -> str:
+    return str(error) if isinstance(error, names.NotFound) else f"{what}: {type(error).__name__}: {error}"
 
 
 def _succeeded(call: Run, result: Any) -> Outcome:

@@ -71,7 +71,7 @@ class Host:
                     await self._until_gone()
             except (OSError, OutlastError) as error:
                 self._close_pipe()
-                await self._wait("the worker cannot be started: %s; trying again in %g s", error)
+                await self._wait("the worker cannot be started: %s; trying again %s", error)
 
     async def _keep_one(self) -> None:
         """Start a supervisor, and return when it has ended."""
@@ -83,10 +83,10 @@ class Host:
             return
         if steady() - began > _LONG_ENOUGH:
             self._pause = 0.0
-        await self._wait("the worker ended with exit code %d; starting it again in %g s", code)
+        await self._wait("the worker ended with exit code %d; starting it again %s", code)
 
     async def _wait(self, told: str, what: object) -> None:
-        _log.error(told, what, self._pause)
+        _log.error(told, what, f"in {self._pause:g} s" if self._pause else "at once")
         pause, self._pause = self._pause, min(_LONGEST_PAUSE, max(_LOOK_AGAIN, self._pause * 2))
         await asyncio.sleep(pause)
 
