@@ -38,7 +38,7 @@ from outlast.worker.app import find_queue, lifespan_of
 from outlast.worker.outcomes import to_message
 from outlast.worker.threads import Threads
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16  # with more, the C library maps and unmaps memory for each message
 
 
 def main(descriptor: int) -> None:

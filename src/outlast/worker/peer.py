@@ -13,7 +13,7 @@ from typing import Any
 
 from outlast import wire
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16  # with more, the C library maps and unmaps memory for each message
 
 
 class Peer:
