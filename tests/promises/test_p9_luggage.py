@@ -175,7 +175,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str] | tuple[Callable[[], Any], str,
     ),  # type: ignore[arg-type]
     "response": (lambda: Response("x"), "values that the task needs"),
     "uploaded file": (lambda: UploadFile(io.BytesIO(b"x")), "pass its path, or pass its bytes"),
-    "app": (FastAPI, "import it in the task"),
+    "app": (FastAPI, "import the app in the task"),
     "database connection": (lambda: sqlite3.connect(":memory:"), "open it in the task"),
     "generator": (generator, "a list"),
     "iterator": (itertools.count, "a list"),
