@@ -61,7 +61,10 @@ def test_the_findings_read_well(main, outlast):
         ("from fastapi import FastAPI\napp = FastAPI()", "no TaskQueue was made there"),
         ("raise RuntimeError('no')", "main:app cannot be imported"),
         ("import sys; sys.exit(3)", "importing main ended the process"),
-        ("from fastapi import FastAPI\nsite = FastAPI()", "main has no attribute 'app'"),
+        (
+            "from fastapi import FastAPI\nsite = FastAPI()",
+            "main has no attribute 'app'; name the app that is there: main:NAME",
+        ),
     ],
 )
 def test_an_app_that_cannot_be_used_is_an_error(text, told, main, outlast):

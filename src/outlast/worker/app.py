@@ -105,6 +105,9 @@ def _named(module: Any, target: Target) -> Any:
     found = module
     for name in target.attribute.split("."):
         if not hasattr(found, name):
-            raise AppNotFound(f"{target.module} has no attribute {target.attribute!r}")
+            raise AppNotFound(
+                f"{target.module} has no attribute {target.attribute!r}; name the app that is there: "
+                f"{target.module}:NAME"
+            )
         found = getattr(found, name)
     return found() if target.factory else found
