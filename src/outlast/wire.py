@@ -20,9 +20,8 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circ
 
 def frame(*message: Any) -> bytes:
     """One message as bytes to send."""
-    body = _encode(message).encode(
-        "utf-8", "surrogatepass"
-    )  # an error may quote a file name that is no Unicode
+    # An error may quote a file name that is no Unicode.
+    body = _encode(message).encode("utf-8", "surrogatepass")
     return _LENGTH.pack(len(body)) + body
 
 

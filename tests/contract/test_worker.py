@@ -69,6 +69,17 @@ def test_the_jobs_of_a_dead_worker_can_start_again_at_once(store):
     assert take(store, "w2").attempt == 2
 
 
+def test_the_running_jobs_of_a_worker_are_told_by_their_fences(store):
+    first, second = (put(store) for _ in range(2))
+    [claimed, _] = store.claim("w1", 2)
+    store.claim("w2", 1)
+    assert store.running("w1") == [(first, 1), (second, 1)]
+
+    end(store, claimed)
+
+    assert store.running("w1") == [(second, 1)]
+
+
 def test_a_rescue_takes_every_job_of_the_dead_and_none_of_the_living(store):
     store.insert([new_job(store) for _ in range(5)])
     dead, living = store.claim("w1", 3), store.claim("w2", 2)

@@ -22,7 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from outlast import locks
 from outlast.clock import steady, to_instant
 from outlast.errors import Retry, TaskUnknown
-from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, TimedOut, new_id
+from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, Stopped, TimedOut, new_id
 from outlast.premises import Premises
 from outlast.store import Store, WorkerRecord
 from outlast.worker import chores, events, executor
@@ -265,19 +265,11 @@ async def _outcome_of(job: Claimed) -> tuple[Outcome, BaseException | None]:
 
 async def _awaited(call: executor.Run) -> Outcome:
     limit = call.job.timeout
-    if limit is None:
-        return await executor.arun(call)
-    task = asyncio.ensure_future(executor.arun(call))
-    try:
-        done, _ = await asyncio.wait({task}, timeout=limit / 1e6)
-    except asyncio.CancelledError:
-        task.cancel()
-        return await task
-    if not done:
-        task.cancel()
-        await task
-        return TimedOut(limit)
-    return task.result()
+    async with asyncio.timeout(None if limit is None else limit / 1e6) as time:
+        outcome = await executor.arun(call)  # makes an outcome of the cancellation
+    if time.expired() and isinstance(outcome, Stopped):
+        return TimedOut(limit or 0, outcome.traceback)
+    return outcome
 
 
 def _watched(func: Callable[..., Any], raised: list[BaseException]) -> Callable[..., Any]:

@@ -133,6 +133,9 @@ class Store(Protocol):
     def cancels(self, worker: str) -> list[tuple[str, int]]:
         """(id, attempt) of this worker's running jobs that somebody asked to cancel."""
 
+    def running(self, worker: str) -> list[tuple[str, int]]:
+        """(id, attempt) of this worker's running jobs, oldest first."""
+
     def rescue(self, worker: str) -> list[Settled]:
         """Take over every running job of a dead worker (`Lost`) and forget the worker."""
 

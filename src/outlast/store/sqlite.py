@@ -159,10 +159,14 @@ class SQLiteStore:
     def cancels(self, worker: str) -> list[tuple[str, int]]:
         return self._file.read(SQL["asked_to_cancel"], (worker,))
 
+    def running(self, worker: str) -> list[tuple[str, int]]:
+        return self._file.read(SQL["running_of"], (worker,))
+
     def rescue(self, worker: str) -> list[Settled]:
         with self._file.own_transaction():
-            running = self._file.read(SQL["running_of"], (worker,))
-            settled = self.settle([Ended(job_id, attempt, Lost()) for job_id, attempt in running])
+            settled = self.settle(
+                [Ended(job_id, attempt, Lost()) for job_id, attempt in self.running(worker)]
+            )
             self._execute(SQL["forget"], (worker,))
             return settled
 

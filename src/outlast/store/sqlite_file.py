@@ -31,7 +31,7 @@ PATIENCE = 15.0
 _OLDEST_SQLITE = (3, 37, 0)  # the first with STRICT tables
 # SQLite's own pauses grow to 100 ms: beside two busy servers a worker waits for seconds, with these for hundredths.
 _PAUSE, _LONG_PAUSE, _LONG_AFTER = 0.0002, 0.005, 1.0
-_CHECKPOINT_PAGES = 8000  # 8 MiB: the next commit waits some 10 ms while they are copied back
+_CHECKPOINT_PAGES = 2000  # 8 MiB: the next commit waits some 10 ms while they are copied back
 _LEFT_WAL = 64 << 20  # what a long reader has let grow shrinks to this afterwards
 
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -100,10 +100,6 @@ class SQLiteFile:
             before = after
 
     # ---- commits
-
-    @property
-    def in_transaction(self) -> bool:
-        return self._depth > 0
 
     def transaction(self, *, flush: bool) -> Transaction:
         """A block that is one commit. Within another block it joins that one."""

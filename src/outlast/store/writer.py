@@ -49,7 +49,7 @@ class Writer:
 
     def commit(self, jobs: Sequence[NewJob], *, timeout: timedelta) -> None:
         """Write jobs, all or none, on disk when this returns. Raises NotConfirmed."""
-        future = self._own_thread().insert(jobs)
+        future = self._hand_over(jobs)
         try:
             future.result(timeout.total_seconds())
         except TimeoutError:
@@ -65,7 +65,7 @@ class Writer:
                 return
             except LinkLost:  # it may have been written or not: the thread writes what is missing
                 pass
-        await _bounded(asyncio.wrap_future(self._own_thread().insert(jobs)), timeout)
+        await _bounded(asyncio.wrap_future(self._hand_over(jobs)), timeout)
         self.ring()
 
     def unhold(self, ids: Sequence[str]) -> asyncio.Future[None] | None:
@@ -75,17 +75,17 @@ class Writer:
 
     def call(self, ask: Callable[[Store], T]) -> T:
         """Ask the store something, on the thread that owns it."""
-        answer: T = self._own_thread().ask(ask).result()
+        answer: T = self._hand_over(ask).result()
         return answer
 
     async def acall(self, ask: Callable[[Store], T]) -> T:
         """`call` without blocking the loop."""
-        answer: T = await asyncio.wrap_future(self._own_thread().ask(ask))
+        answer: T = await asyncio.wrap_future(self._hand_over(ask))
         return answer
 
     def post(self, ask: Callable[[Store], T]) -> Future[T]:
         """`call` without waiting; the future tells how it ended."""
-        return self._own_thread().ask(ask)
+        return self._hand_over(ask)
 
     def ring(self) -> None:
         """Tell the supervisor, if there is one, that something may be claimed."""
@@ -104,17 +104,20 @@ class Writer:
         """End the thread and the link. What was handed over before is written."""
         if self._link is not None:
             self._link.close()
-        if self._thread is not None:
-            self._thread.stop()
+        with self._starting:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.stop()
         if self._server is not None and self._premises is not None:
             locks.release(self._premises.server(self._server), remove=True)
-        self._link = self._thread = self._server = None
+        self._link = self._server = None
 
-    def _own_thread(self) -> _StoreThread:
+    def _hand_over(self, item: Ask | Sequence[NewJob]) -> Future[Any]:
+        """To the thread, begun if need be. Under the lock: nothing is handed to one that was told to stop."""
         with self._starting:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = _StoreThread(self.url, self._clock)
-        return self._thread
+            return self._thread.put(item)
 
     def _open_link(self) -> Link | None:
         """The link of the running loop, if it is up. A broken one is tried again now and then, without waiting."""
@@ -155,17 +158,11 @@ class _StoreThread(threading.Thread):
         )
         self.start()
 
-    def insert(self, jobs: Sequence[NewJob]) -> Future[None]:
-        return self._put(jobs)
-
-    def ask(self, ask: Ask) -> Future[Any]:
-        return self._put(ask)
-
     def stop(self) -> None:
-        self._put(None)
+        self.put(None)
         self.join()
 
-    def _put(self, item: Ask | Sequence[NewJob] | None) -> Future[Any]:
+    def put(self, item: Ask | Sequence[NewJob] | None) -> Future[Any]:
         future: Future[Any] = Future()
         self._inbox.put((item, future))
         return future

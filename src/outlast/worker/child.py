@@ -132,9 +132,6 @@ class Channel:
             except OSError:
                 _end_with_forks()
 
-    def close(self) -> None:
-        self._socket.close()
-
 
 def _end_with_forks() -> NoReturn:
     """The supervisor is gone. What a task forked off holds no lock, but must not live on beside the next attempt."""
@@ -253,9 +250,8 @@ class Child:
             self._channel.send("stopping", job_id, _stack(thread), True)
         else:
             self._channel.send("stopping", job_id, _stack(threading.main_thread().ident), False)
-            self._loop.call_soon_threadsafe(
-                self._cancel, job_id
-            )  # behind its start, if that has not come yet
+            # Behind its start, if that has not come yet.
+            self._loop.call_soon_threadsafe(self._cancel, job_id)
 
     def _cancel(self, job_id: str) -> None:
         """Not before its first step: a task that is cancelled there never comes to say what it came to."""

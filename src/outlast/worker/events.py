@@ -78,6 +78,14 @@ def clock_jumped(seconds: float) -> None:
     )
 
 
+def stranger_sent_away(error: Exception) -> None:
+    _log.warning(
+        "a server of another version of Outlast was sent away (%s); it writes its jobs by itself, which is slower; "
+        "restart what is older",
+        error,
+    )
+
+
 def store_failed(error: Exception) -> None:
     _log.error("store failed: %s", error)
 

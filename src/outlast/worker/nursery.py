@@ -123,13 +123,11 @@ class Nursery:
             "target": self._settings.target.to_message(),
             "slots": self._settings.slots,
             "lock": str(child.lock),
-            "log_level": self._settings.log_level,
         }
         try:
             child.start(self._selector, orders, self._on_message)
-        except (
-            OSError
-        ) as error:  # no process or no descriptor is to be had: the other children must not pay for it
+        except OSError as error:
+            # No process or no descriptor is to be had: the other children must not pay for it.
             events.child_cannot_start(f"no process for it: {error}", self._failed())
         else:
             self.children[child.pid] = child

@@ -16,6 +16,7 @@ from outlast import locks
 from outlast.errors import StoreUnusable
 from outlast.job import NewJob
 from outlast.premises import Premises
+from outlast.worker import events
 from outlast.worker.peer import Peer
 
 
@@ -98,22 +99,30 @@ class Seat:
 
     def _on_message(self, peer: Peer, message: list[Any]) -> None:
         verb, *rest = message
-        if verb == "write":
-            self._on_write(peer, *rest)
-        elif verb == "ring":
+        if verb == "ring":
             self._servers.discard(peer)  # it only rings, and goes
             self._on_ring()
-
-    def _on_write(self, peer: Peer, number: int, rows: list[list[Any]], *let_go: Any) -> None:
+            return
         try:
-            self.writes.append(Write(peer, number, [NewJob._make(row) for row in rows], *let_go))
-        except TypeError as error:  # columns that are not ours
-            peer.send("refused", number, f"the worker is of another version than the server: {error}")
+            self.writes.append(_write_of(peer, *rest))
+        except TypeError as error:
+            self._part_with(peer, error)
+
+    def _part_with(self, peer: Peer, error: TypeError) -> None:
+        """A server of another version, in the middle of an upgrade: without us it writes by itself."""
+        events.stranger_sent_away(error)
+        self._servers.discard(peer)
+        peer.close()
 
     def _on_gone(self, peer: Peer) -> None:
         if peer in self._servers:
             self._servers.discard(peer)
             self._on_server_gone()
+
+
+def _write_of(peer: Peer, number: int, rows: list[list[Any]], server: str | None, let_go: list[str]) -> Write:
+    """Raises TypeError for a message of another form."""
+    return Write(peer, number, [NewJob._make(row) for row in rows], server, let_go)
 
 
 def _listening(path: str) -> socket.socket:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -36,26 +36,15 @@ class Settings:
     log_level: str = "INFO"
 
     def to_message(self) -> dict[str, Any]:
-        return {
-            "url": self.url,
-            "target": self.target.to_message(),
-            "children": self.children,
-            "slots": self.slots,
-            "queues": self.queues,
-            "grace": span(self.grace),
-            "retention": span(self.retention),
-            "lease": span(self.lease),
-            "hosted": self.hosted,
-            "log_level": self.log_level,
-        }
+        fields = asdict(self)
+        return {name: span(it) if isinstance(it, timedelta) else it for name, it in fields.items()}
 
     @classmethod
     def from_message(cls, fields: dict[str, Any]) -> Settings:
         durations = {name: timedelta(microseconds=fields[name]) for name in ("grace", "retention", "lease")}
         queues = None if fields["queues"] is None else tuple(fields["queues"])
-        return cls(
-            **{**fields, **durations, "queues": queues, "target": Target.from_message(fields["target"])}
-        )
+        target = Target.from_message(fields["target"])
+        return cls(**{**fields, **durations, "queues": queues, "target": target})
 
 
 def cores() -> int:

@@ -23,9 +23,9 @@ from typing import Any
 from outlast import locks
 from outlast.clock import SystemClock, steady, to_instant
 from outlast.errors import NotConfirmed, StoreError, StoreUnusable
-from outlast.job import Claimed, Crashed, Ended, Outcome, Released, State, new_id
+from outlast.job import Claimed, Crashed, Ended, Outcome, Released, new_id
 from outlast.premises import Premises
-from outlast.store import JobFilter, Settled, Store, WorkerRecord, open_store
+from outlast.store import Settled, Store, WorkerRecord, open_store
 from outlast.worker import chores, events
 from outlast.worker.children import CANCEL, SHUTDOWN, TIMEOUT, Child, Running
 from outlast.worker.clock_watch import ClockWatch
@@ -41,8 +41,6 @@ _STOP_PATIENCE = 0.5
 """Seconds for cancelled tasks to clean up when a shutdown's grace is over."""
 _LAST_WISH = 1.0
 """Seconds after that for the last children to leave the app's lifespan: with the default grace all is over in 9.5."""
-_RUNNING = JobFilter(state=State.RUNNING)
-_ALL = 1_000_000
 _NEVER_BEGUN = Released("claimed in a commit that was not confirmed", begun=False)
 
 
@@ -382,9 +380,8 @@ class Supervisor:
         """A commit that failed may have been written all the same: what it claimed was then never handed out."""
         handed = {(running.job.id, running.job.attempt) for running in self._running.values()}
         handed |= {(end.id, end.attempt) for _, end in self._ends}
-        ours = (job for job in self._store.find(_RUNNING, limit=_ALL) if job.worker == self.id)
-        strays = [job for job in ours if (job.id, job.attempt) not in handed]
-        self._store.settle([Ended(job.id, job.attempt, _NEVER_BEGUN) for job in strays])
+        strays = [each for each in self._store.running(self.id) if each not in handed]
+        self._store.settle([Ended(job_id, attempt, _NEVER_BEGUN) for job_id, attempt in strays])
         self._may_have_strays = False
 
     # ---- 4. tend ---------------------------------------------------------------------------------------------------
@@ -395,7 +392,7 @@ class Supervisor:
             self._next_due, self._look = None, True
         while self._deadlines and self._deadlines[0][0] <= now:
             _, job_id, attempt = heapq.heappop(self._deadlines)
-            self._stop_overdue(job_id, attempt)
+            self._stop_attempt(job_id, attempt, TIMEOUT)
         if now >= self._next_renewal:
             self._renew(now)
         if now >= self._next_chores:
@@ -406,10 +403,9 @@ class Supervisor:
             self._stop_rest(now)
         self._nursery.tend(now)
 
-    def _stop_overdue(self, job_id: str, attempt: int) -> None:
-        running = self._running.get(job_id)
-        if running is not None and running.job.attempt == attempt:
-            self._stop(running, TIMEOUT)
+    def _stop_attempt(self, job_id: str, attempt: int, why: str) -> None:
+        if self._is_running(job_id, attempt):
+            self._stop(self._running[job_id], why)
 
     def _stop(self, running: Running, why: str) -> None:
         """Ask the child to stop a job. One that does not obey within the grace is given up with its child."""
@@ -497,8 +493,7 @@ class Supervisor:
     def _stop_cancelled(self) -> None:
         self._was_rung = False
         for job_id, attempt in self._store.cancels(self.id):
-            if self._is_running(job_id, attempt):
-                self._stop(self._running[job_id], CANCEL)
+            self._stop_attempt(job_id, attempt, CANCEL)
 
     # ---- leave -----------------------------------------------------------------------------------------------------
 
