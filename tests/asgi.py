@@ -1,7 +1,10 @@
 """A client that talks ASGI itself, so that a test sees what was in the store at the moment each message was sent."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from outlast import TaskQueue
@@ -57,7 +60,37 @@ async def call(
         if message["type"] == "http.response.body" and not message.get("more_body"):
             over.set()
 
-    scope = {
+    try:
+        await app(_scope(path, method, kind), receive or nothing_more, send)
+    except Exception as error:
+        exchange.error = error
+    return exchange
+
+
+async def get(app: Any, send: Any) -> None:
+    """One request to `/`, each message of whose answer goes to `send`. What the app raises is raised here."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    await app(_scope("/", "GET", "http"), receive, send)
+
+
+async def get_and_leave(app: Any, queue: TaskQueue, path: Path) -> asyncio.Task[Exchange]:
+    """A request to `/` whose client goes away while its commit waits for the store, which somebody else holds."""
+    queue.tell(lambda store: store.counts())
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        request = asyncio.create_task(call(app, queue, "/"))
+        await asyncio.sleep(0)  # nothing before the commit waits
+        request.cancel()
+        await asyncio.wait([request])
+        other.execute("ROLLBACK")
+    return request
+
+
+def _scope(path: str, method: str, kind: str) -> dict[str, Any]:
+    return {
         "type": kind,
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
@@ -71,11 +104,6 @@ async def call(
         "client": ("client", 1),
         "server": ("server", 80),
     }
-    try:
-        await app(scope, receive or nothing_more, send)
-    except Exception as error:
-        exchange.error = error
-    return exchange
 
 
 def jobs(queue: TaskQueue) -> list[JobRecord]:

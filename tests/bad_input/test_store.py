@@ -319,20 +319,26 @@ def check_integrity(path):
     connection.close()
 
 
-def test_a_store_that_may_not_grow_keeps_what_it_accepted(path):
-    store = open_at(path)
-    store.enter(worker_record("w1", store.clock))
-    store._execute("PRAGMA max_page_count = 100")
-
+def check_that_it_survives_being_full(store, path, *, make_room):
     accepted = accepted_until_full(store)
     assert len(accepted) > 50
     check_intact(store, accepted)
-    store._execute("PRAGMA max_page_count = 100000")
+    make_room()
     accepted.append(put(store))
     run_all(store)
     assert store.counts()["succeeded"] == len(accepted)
     store.close()
     check_integrity(path)
+
+
+def test_a_store_that_may_not_grow_keeps_what_it_accepted(path):
+    store = open_at(path)
+    store.enter(worker_record("w1", store.clock))
+    store._execute("PRAGMA max_page_count = 100")
+
+    check_that_it_survives_being_full(
+        store, path, make_room=lambda: store._execute("PRAGMA max_page_count = 100000")
+    )
 
 
 def test_a_full_disk_keeps_what_was_accepted(mounted):
@@ -342,15 +348,7 @@ def test_a_full_disk_keeps_what_was_accepted(mounted):
     store = open_at(path)
     store.enter(worker_record("w1", store.clock))
 
-    accepted = accepted_until_full(store)
-    assert len(accepted) > 50
-    check_intact(store, accepted)
-    ballast.unlink()
-    accepted.append(put(store))
-    run_all(store)
-    assert store.counts()["succeeded"] == len(accepted)
-    store.close()
-    check_integrity(path)
+    check_that_it_survives_being_full(store, path, make_room=ballast.unlink)
 
 
 def test_a_full_disk_ends_no_job_by_halves(mounted):

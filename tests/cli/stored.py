@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from outlast.clock import ManualClock, span, to_micros
-from outlast.job import Ended, Erred, NewJob, Outcome, Succeeded, new_id
+from outlast.job import Ended, Erred, NewJob, Outcome, Succeeded
 from outlast.store import JobFilter, Store, WorkerRecord, open_store
+from tests.rows import row
 
 HOUR = timedelta(hours=1)
 TRACEBACK = """Traceback (most recent call last):
@@ -20,24 +21,8 @@ ConnectionError: [smtp.example] refused"""
 def new_job(task: str = "shop.mail:send_mail", **changes: object) -> NewJob:
     """A row that may run at once, unless `changes` say otherwise."""
     created = changes.pop("created_at", None) or to_micros(datetime.now(UTC))
-    row = NewJob(
-        id=new_id(),
-        task=task,
-        queue="default",
-        priority=0,
-        luggage=json.dumps({"to": "ada@example.org", "on": {"$": ["date", "2026-01-01"]}}),
-        created_at=created,
-        run_at=created,
-        expires_at=None,
-        timeout=None,
-        max_attempts=5,
-        retry=None,
-        at_most_once=0,
-        next_id=None,
-        waiting=0,
-        held_by=None,
-    )
-    return row._replace(**changes)
+    luggage = json.dumps({"to": "ada@example.org", "on": {"$": ["date", "2026-01-01"]}})
+    return row(created, **{"task": task, "luggage": luggage, **changes})
 
 
 def worker_record(worker: str = "w1", queues: tuple[str, ...] | None = None) -> WorkerRecord:

@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from outlast.clock import Clock, span, to_instant
-from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Succeeded, new_id
+from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Succeeded
 from outlast.lifecycle import Ending
 from outlast.store import Store, WorkerRecord
+from tests.rows import row
 
 LEASE = timedelta(seconds=30)
 ERRED = Erred("ValueError: no", "Traceback (most recent call last): …")
@@ -17,24 +18,7 @@ ERRED = Erred("ValueError: no", "Traceback (most recent call last): …")
 def new_job(store: Store, *, delay: timedelta = timedelta(0), **fields: Any) -> NewJob:
     """A job that may start at once, but for what `delay` and the fields say."""
     now = store.clock.now()
-    plain = NewJob(
-        id=new_id(),
-        task="app:task",
-        queue="default",
-        priority=0,
-        luggage="{}",
-        created_at=now,
-        run_at=now + span(delay),
-        expires_at=None,
-        timeout=None,
-        max_attempts=5,
-        retry=None,
-        at_most_once=0,
-        next_id=None,
-        waiting=0,
-        held_by=None,
-    )
-    return plain._replace(**fields)
+    return row(now, **{"run_at": now + span(delay), **fields})
 
 
 def new_chain(store: Store, length: int, **fields: Any) -> list[NewJob]:

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from fastapi.testclient import TestClient
 
 from outlast import JobRecord
 from tests.docs.pages import ROOT
+from tests.polling import polled
 
 FOLDER = ROOT / "docs" / "snippets"
 SNIPPETS: dict[str, Path] = {
@@ -98,13 +98,12 @@ def free_port() -> int:
 
 
 def _until_it_answers(client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
-    give_up = time.monotonic() + PATIENCE
-    while True:
+    def answers() -> bool:
         assert server.poll() is None, "the server ended; what it said is above"
-        assert time.monotonic() < give_up, "the server does not answer"
         try:
             client.get("/openapi.json")
         except httpx.ConnectError:
-            time.sleep(0.02)
-        else:
-            return
+            return False
+        return True
+
+    assert polled(answers, PATIENCE), "the server does not answer"

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import logging
 import sqlite3
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -11,7 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from outlast import BackgroundTasks, TaskQueue
-from tests.asgi import call, jobs
+from tests.asgi import call, get_and_leave, jobs
 
 
 def job(): ...
@@ -219,15 +220,7 @@ async def test_a_client_that_goes_away_during_the_commit_leaves_nothing_held(app
     async def add(background: BackgroundTasks):
         background.add_task(job)
 
-    queue.tell(lambda store: store.counts())
-    with sqlite3.connect(store.removeprefix("sqlite:///"), isolation_level=None) as other:
-        other.execute("BEGIN IMMEDIATE")
-        request = asyncio.create_task(call(app, queue, "/"))
-        await asyncio.sleep(0)  # nothing before the commit waits
-        request.cancel()
-        await asyncio.wait([request])
-        other.execute("ROLLBACK")
-    other.close()
+    request = await get_and_leave(app, queue, Path(store.removeprefix("sqlite:///")))
 
     assert request.cancelled()
     assert views_now(queue) == ["queued"]

@@ -14,7 +14,8 @@ from fastapi.testclient import TestClient
 from starlette.background import BackgroundTask
 
 from outlast import BackgroundTasks, Fail, Retry, RetryPolicy, Snooze, State, TaskQueue, current_job, locks
-from tests.asgi import call, jobs
+from tests.asgi import call, get, jobs
+from tests.polling import apolled
 
 SOON = RetryPolicy(delay=timedelta(milliseconds=1))
 ran: list = []
@@ -54,7 +55,7 @@ def steer(how: str):
 
 async def slow():
     ran.append("slow")
-    await asyncio.sleep(3600)
+    await asyncio.Event().wait()
 
 
 def who():
@@ -82,9 +83,7 @@ def states(queue):
 
 async def until(condition):
     """Wait for something that the timer will bring about."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.001)
+    assert await apolled(condition, within=10)
 
 
 # ---- in the course of a request
@@ -109,18 +108,7 @@ async def test_jobs_run_after_the_response_and_before_the_request_is_over(app, q
     async def send(message):
         messages.append((message["type"], list(ran)))
 
-    async def receive():
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/",
-        "headers": [],
-        "query_string": b"",
-        "root_path": "",
-    }
-    await app(scope, receive, send)
+    await get(app, send)
 
     assert messages == [("http.response.start", []), ("http.response.body", [])]
     assert order == [("session", ["a", "b"])]
@@ -404,19 +392,8 @@ async def test_the_timer_leaves_a_request_its_own_jobs(app, queue):
                 await queue.atell(lambda store: None)
             seen.append(list(ran))
 
-    async def receive():
-        return {"type": "http.request", "body": b"", "more_body": False}
-
     async with app.router.lifespan_context(app):
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "path": "/",
-            "headers": [],
-            "query_string": b"",
-            "root_path": "",
-        }
-        await app(scope, receive, send)
+        await get(app, send)
 
     assert seen == [[]]
     assert ran == ["in its turn"]

@@ -29,7 +29,7 @@ async def cancel_within():
 
 async def cancel_itself():
     asyncio.current_task().cancel()
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()
 
 
 def not_unicode():
@@ -85,9 +85,9 @@ def test_every_failed_attempt_keeps_its_traceback_and_has_its_line(busy: House) 
 @pytest.mark.parametrize(
     ("task", "code"),
     [
-        ("app:hold", "in wait_for\n    time.sleep"),
-        ("app:ahold", "in await_for\n    await asyncio.sleep"),
-        ("app:block", "in wait_for\n    time.sleep"),
+        ("app:hold", "in wait_for\n    os.close(entrance(door))"),
+        ("app:ahold", "in await_for\n    await opened.wait()"),
+        ("app:block", "in wait_for\n    os.close(entrance(door))"),
     ],
     ids=["def", "async def", "a blocked loop"],
 )

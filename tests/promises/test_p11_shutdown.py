@@ -21,17 +21,6 @@ APP = (
     TASKS
     + '''
 
-async def defy(door):
-    """Goes on although it is cancelled."""
-    note("started")
-    while not is_open(door):
-        try:
-            await asyncio.sleep(0.002)
-        except asyncio.CancelledError:
-            note("cancelled")
-    return current_job().attempt
-
-
 async def translate(door):
     """Answers its cancellation with an error of its own, as many libraries do."""
     note("started")
@@ -217,7 +206,7 @@ def test_a_child_that_is_done_leaves_at_once(house: House) -> None:
     assert {note.pid for note in house.diary("down")} == {note.pid for note in house.diary("up")}
 
 
-@pytest.mark.parametrize("hang", ["await asyncio.sleep(3600)", "time.sleep(3600)"])
+@pytest.mark.parametrize("hang", ["await asyncio.Event().wait()", "threading.Event().wait()"])
 def test_a_lifespan_that_hangs_on_its_way_out_is_cut_short(house: House, hang: str) -> None:
     """A worker does not wait for ever for the app to let go: its children are ended a little after the grace.
 
@@ -240,7 +229,7 @@ def test_the_whole_exit_fits_into_ten_seconds(house: House) -> None:
     Break it: set supervisor._LAST_WISH to 3.
     """
     grace = timedelta(seconds=0.5)
-    house.write("app", APP + LIFESPAN.replace("    pass", "    time.sleep(3600)"))
+    house.write("app", APP + LIFESPAN.replace("    pass", "    threading.Event().wait()"))
     worker = house.worker(grace=grace, children=2)
     house.until(lambda: len(house.diary("up")) == 2, "two children")
     job = house.add("app:defy", {"door": "never"})

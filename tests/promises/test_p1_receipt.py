@@ -3,10 +3,10 @@
 If the commit is not confirmed, the client gets 503 with Retry-After. What is added later commits by itself.
 """
 
-import asyncio
 import logging
 import sqlite3
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from fastapi import Depends, FastAPI, WebSocket
@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from starlette.middleware.base import BaseHTTPMiddleware
 
 from outlast import BackgroundTasks, TaskQueue
-from tests.asgi import call, jobs, tasks
+from tests.asgi import call, get, get_and_leave, jobs, tasks
 
 
 def early(number: int = 0): ...
@@ -56,18 +56,7 @@ async def test_they_are_on_disk_then(app, queue, store):
                 seen.append(connection.execute("SELECT count(*) FROM jobs").fetchone())
             connection.close()
 
-    async def receive():
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/",
-        "headers": [],
-        "query_string": b"",
-        "root_path": "",
-    }
-    await app(scope, receive, send)
+    await get(app, send)
 
     assert seen == [(1,)]
 
@@ -163,15 +152,7 @@ async def test_a_client_that_goes_away_during_the_commit_does_not_undo_it(app, s
     async def add(tasks: BackgroundTasks):
         tasks.add_task(early)
 
-    queue.tell(lambda store: store.counts())
-    with sqlite3.connect(store.removeprefix("sqlite:///"), isolation_level=None) as other:
-        other.execute("BEGIN IMMEDIATE")
-        request = asyncio.create_task(call(app, queue, "/"))
-        await asyncio.sleep(0)  # nothing before the commit waits
-        request.cancel()
-        await asyncio.wait([request])
-        other.execute("ROLLBACK")
-    other.close()
+    request = await get_and_leave(app, queue, Path(store.removeprefix("sqlite:///")))
 
     assert request.cancelled()
     queue.tell(lambda store: None)  # what was handed over before is done

@@ -43,7 +43,7 @@ def make() -> FastAPI:
     app = FastAPI(lifespan=lifespan)
     app.state.queue = TaskQueue(app, store=f"sqlite:///{HERE / 'outlast.db'}", children=1)
 
-    @app.post("/work/{number}")
+    @app.post("/add/{number}")
     async def add(number: int, background_tasks: BackgroundTasks):
         job = background_tasks.add_task(work, number)
         return {"id": job.id, "server": os.getpid()}
@@ -123,7 +123,7 @@ def test_a_job_runs_in_the_one_worker_however_the_app_is_served(
     source = APP if "--factory" in words else MAIN
     site = Site(house, words, source)
 
-    jobs = [site.post(f"/work/{number}") for number in range(4)]
+    jobs = [site.post(f"/add/{number}") for number in range(4)]
 
     servers = {job["server"] for job in jobs}
     where = {house.result(str(job["id"])) for job in jobs}
@@ -137,7 +137,7 @@ def test_a_job_runs_in_the_one_worker_however_the_app_is_served(
 def test_a_server_that_is_asked_to_end_leaves_nothing_running(house: House, name: str) -> None:
     """Broken by not stopping the host at the end of the lifespan."""
     site = Site(house, SERVERS[name])
-    house.result(str(site.post("/work/1")["id"]))
+    house.result(str(site.post("/add/1")["id"]))
     site.has_one_supervisor()
 
     site.process.terminate()
@@ -149,7 +149,7 @@ def test_a_server_that_is_asked_to_end_leaves_nothing_running(house: House, name
 def test_ctrl_c_ends_server_and_worker_and_running_jobs_finish(house: House) -> None:
     """Broken by leaving the children in the terminal's process group."""
     site = Site(house, SERVERS["uvicorn"])
-    job = str(site.post("/work/1")["id"])
+    job = str(site.post("/add/1")["id"])
     house.result(job)
 
     site.process.signal(signal.SIGINT)
@@ -161,14 +161,14 @@ def test_ctrl_c_ends_server_and_worker_and_running_jobs_finish(house: House) -> 
 def test_another_server_takes_over_when_the_host_of_the_worker_is_killed(house: House) -> None:
     """Broken by not watching the seat from the other server processes."""
     first = Site(house, SERVERS["uvicorn"])
-    house.result(str(first.post("/work/1")["id"]))
+    house.result(str(first.post("/add/1")["id"]))
     supervisor = first.has_one_supervisor()
     second = Site(house, SERVERS["uvicorn"])
-    second.post("/work/2")
+    second.post("/add/2")
     assert second.has_one_supervisor() == supervisor
 
     first.process.kill()
-    job = str(second.post("/work/3")["id"])
+    job = str(second.post("/add/3")["id"])
 
     house.result(job)
     assert second.has_one_supervisor() != supervisor
@@ -177,11 +177,11 @@ def test_another_server_takes_over_when_the_host_of_the_worker_is_killed(house: 
 
 def test_a_killed_supervisor_is_replaced_at_once(house: House) -> None:
     site = Site(house, SERVERS["uvicorn"])
-    house.result(str(site.post("/work/1")["id"]))
+    house.result(str(site.post("/add/1")["id"]))
     supervisor = site.has_one_supervisor()
 
     os.kill(supervisor, signal.SIGKILL)
-    job = str(site.post("/work/2")["id"])
+    job = str(site.post("/add/2")["id"])
 
     house.result(job)
     assert site.has_one_supervisor() != supervisor
@@ -190,12 +190,12 @@ def test_a_killed_supervisor_is_replaced_at_once(house: House) -> None:
 def test_a_reload_brings_the_new_code_to_the_worker(house: House) -> None:
     """Broken by leaving the old children alive after a reload."""
     site = Site(house, SERVERS["uvicorn with reload"])
-    assert house.result(str(site.post("/work/1")["id"])) != "new"
+    assert house.result(str(site.post("/add/1")["id"])) != "new"
 
     house.write("main", MAIN.replace("return os.getpid()\n\n\ndef make", 'return "new"\n\n\ndef make'))
 
     def is_new() -> bool:
-        return house.result(str(site.post("/work/2")["id"])) == "new"
+        return house.result(str(site.post("/add/2")["id"])) == "new"
 
     house.until(is_new, "the new code has run")
 
@@ -204,7 +204,7 @@ def test_a_module_that_starts_a_server_when_imported_is_told_so(house: House) ->
     """Broken by letting the child start the server, too."""
     unguarded = MAIN.replace('if __name__ == "__main__":', "if True:")
     site = Site(house, SERVERS["python main.py"], unguarded)
-    site.post("/work/1")
+    site.post("/add/1")
 
     house.logged(site.process, 'below `if __name__ == "__main__":`')
 
@@ -212,7 +212,7 @@ def test_a_module_that_starts_a_server_when_imported_is_told_so(house: House) ->
 def test_an_external_worker_serves_what_the_server_accepts(house: House) -> None:
     """Broken by starting a supervisor in a server whose worker is external."""
     site = Site(house, SERVERS["uvicorn"], MAIN.replace("children=1", 'children=1, worker="external"'))
-    job = str(site.post("/work/1")["id"])
+    job = str(site.post("/add/1")["id"])
     assert site.supervisors() == []
 
     house.worker("main:app")

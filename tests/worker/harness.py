@@ -21,7 +21,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -40,11 +39,11 @@ from outlast.store import Store, open_store, store_url
 from outlast.store.link import ring
 from outlast.target import Target
 from outlast.worker.settings import Settings
+from tests.polling import polled
 
 PATIENCE = float(os.environ.get("TEST_PATIENCE", "20"))
 """Seconds after which what was waited for is taken not to come; a loaded machine takes its time."""
 _MARK = "OUTLAST_TEST_HOUSE"
-_PAUSE = 0.005
 _SUPERVISE = """
 import sys
 from outlast.worker.__main__ import main
@@ -54,7 +53,7 @@ _OPTIONS = {field.name for field in fields(TaskOptions)}
 T = TypeVar("T")
 
 PRELUDE = '''
-import asyncio, json, mmap, os, struct, sys, time
+import asyncio, json, mmap, os, struct, sys, threading, time
 from pathlib import Path
 
 from outlast.queue import TaskQueue
@@ -73,18 +72,36 @@ def note(event, **more):
         diary.write(json.dumps(line) + "\\n")
 
 
-def is_open(door):
-    return (HERE / f"{door}.open").exists()
+def entrance(door, flags=0):
+    """A pipe with a name: who opens it for reading waits for whoever opens the door, and finds a byte in it then."""
+    try:
+        os.mkfifo(HERE / f"{door}.door")
+    except FileExistsError:
+        pass
+    return os.open(HERE / f"{door}.door", os.O_RDONLY | flags)
 
 
 def wait_for(door):
-    while not is_open(door):
-        time.sleep(0.002)
+    os.close(entrance(door))
 
 
 async def await_for(door):
-    while not is_open(door):
-        await asyncio.sleep(0.002)
+    pipe, opened = entrance(door, os.O_NONBLOCK), asyncio.Event()
+    asyncio.get_running_loop().add_reader(pipe, opened.set)
+    try:
+        await opened.wait()
+    finally:
+        asyncio.get_running_loop().remove_reader(pipe)
+        os.close(pipe)
+
+
+async def await_in_spite(door):
+    """Goes on waiting although it is cancelled."""
+    while True:
+        try:
+            return await await_for(door)
+        except asyncio.CancelledError:
+            note("cancelled")
 '''
 
 TASKS = (
@@ -121,6 +138,13 @@ async def ahold(door):
         note("cancelled")
         raise
     note("done")
+    return current_job().attempt
+
+
+async def defy(door):
+    """Goes on although it is cancelled."""
+    note("started")
+    await await_in_spite(door)
     return current_job().attempt
 
 
@@ -275,6 +299,8 @@ class House:
         self.processes: list[Process] = []
         self._store: Store | None = None
         self._thread = 0
+        self._doors: dict[str, int] = {}
+        """The open ones, held open: whoever comes later goes through, too."""
         self.write("app", TASKS)
 
     # ---- the app
@@ -293,7 +319,11 @@ class House:
 
     def open(self, door: str) -> None:
         """Let go the tasks that wait for this door."""
-        (self.folder / f"{door}.open").touch()
+        pipe = self.folder / f"{door}.door"
+        with suppress(FileExistsError):
+            os.mkfifo(pipe)
+        self._doors[door] = self._doors.get(door) or os.open(pipe, os.O_RDWR)
+        os.write(self._doors[door], b"!")
 
     def page(self, name: str) -> Path:
         """Sixteen bytes of memory to share with a task: its last beat, and whether it is to stop."""
@@ -384,6 +414,8 @@ class House:
             for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+        while self._doors:
+            os.close(self._doors.popitem()[1])
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -497,12 +529,10 @@ class House:
         self, condition: Callable[[], T | None], what: str | Callable[[], str], within: float = PATIENCE
     ) -> T:
         """What `condition` returns, once it is true; a failure that shows the logs if that takes too long."""
-        give_up = time.monotonic() + within
-        while not (found := condition()):
-            if time.monotonic() > give_up:
-                told = what if isinstance(what, str) else what()
-                raise AssertionError(f"not within {within:g} s: {told}\n{self.logs()}")
-            time.sleep(_PAUSE)
+        found = polled(condition, within)
+        if not found:
+            told = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {within:g} s: {told}\n{self.logs()}")
         return found
 
     def logs(self) -> str:
@@ -538,10 +568,7 @@ def last_beat(page: Path) -> float:
 def stop(pid: int) -> None:
     """SIGSTOP, and wait until it stands still."""
     os.kill(pid, signal.SIGSTOP)
-    give_up = time.monotonic() + PATIENCE
-    while state_of(pid) not in ("T", None):
-        assert time.monotonic() < give_up, f"process {pid} does not stop"
-        time.sleep(_PAUSE)
+    assert polled(lambda: state_of(pid) in ("T", None), PATIENCE), f"process {pid} does not stop"
 
 
 def _marked(mark: str) -> list[int]:

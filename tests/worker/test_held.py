@@ -13,9 +13,8 @@ from pathlib import Path
 from outlast import locks
 locks.acquire(Path(sys.argv[1]))
 print("held", flush=True)
-sys.stdin.read()
-import time
-time.sleep(3600)
+import threading
+threading.Event().wait()
 """
 
 

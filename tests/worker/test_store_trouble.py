@@ -16,6 +16,7 @@ import pytest
 from outlast.errors import NotConfirmed
 from outlast.job import NewJob, State
 from outlast.store.link import Link, LinkLost
+from tests.polling import apolled
 from tests.worker.harness import PATIENCE, House
 
 BROKEN = """
@@ -215,9 +216,7 @@ async def _send(house: House, rows: list[NewJob]) -> None:
 async def _send_all(house: House, batches: list[list[NewJob]]) -> list[BaseException | None]:
     """Each batch as a server of its own, all at the same moment."""
     links = [Link(house.premises.socket, asyncio.get_running_loop()) for _ in batches]
-    async with asyncio.timeout(PATIENCE):
-        while not all(link.is_up() for link in links):
-            await asyncio.sleep(0.005)
+    assert await apolled(lambda: all(link.is_up() for link in links), PATIENCE)
     try:
         answers = await asyncio.gather(
             *(link.insert(rows) for link, rows in zip(links, batches, strict=True)), return_exceptions=True

@@ -20,17 +20,8 @@ async def clean_up(door):
     try:
         await await_for(door)
     except asyncio.CancelledError:
-        await asyncio.sleep(0.01)
+        await asyncio.to_thread(note, "cleaned up")
         return "cleaned up"
-
-
-async def defy(door):
-    note("started")
-    while not is_open(door):
-        try:
-            await asyncio.sleep(0.002)
-        except asyncio.CancelledError:
-            note("cancelled")
 '''
 )
 SETTINGS = {"grace": timedelta(seconds=1), "slots": 16}

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
 from bench import marks
-from bench.apps.session import Session, open_session
+from bench.apps.endpoints import OK, add_endpoints
 from outlast import BackgroundTasks, TaskQueue
 
 app = FastAPI()
 queue = TaskQueue(app)
-OK = {"message": "ok"}
-
-
-def nothing() -> None: ...
-
-
-async def anothing() -> None: ...
+add_endpoints(app, BackgroundTasks)
 
 
 async def tell_latency(began: float) -> None:
@@ -29,26 +22,6 @@ async def tell_latency(began: float) -> None:
 def nap(number: int) -> None:
     time.sleep(0.02)
     marks.tally(number)
-
-
-@app.post("/async")
-async def async_task(background_tasks: BackgroundTasks) -> dict[str, str]:
-    background_tasks.add_task(anothing)
-    return OK
-
-
-@app.post("/def")
-async def def_task(background_tasks: BackgroundTasks) -> dict[str, str]:
-    background_tasks.add_task(nothing)
-    return OK
-
-
-@app.post("/session")
-async def with_session(
-    background_tasks: BackgroundTasks, session: Annotated[Session, Depends(open_session)]
-) -> dict[str, str]:
-    background_tasks.add_task(anothing)
-    return OK
 
 
 @app.post("/latency")
