@@ -435,14 +435,14 @@ async def test_jobs_of_a_process_that_died_are_taken_up_again(app, tmp_path):
     dead = TaskQueue(store=store, worker="inline")
     dead.commit([dead.prepare(note, ("rescued",), {})])
     dead.tell(dead.inline._claim)
-    locks.release(dead.inline._premises.worker(dead.inline._id))
+    locks.release(dead.inline._premises.worker(dead.inline.membership.id))
     TaskQueue(app, store=store, worker="inline")
 
     async with app.router.lifespan_context(app):
         await until(lambda: ran)
 
     assert ran == ["rescued"]
-    dead.inline.is_known = False
+    dead.inline.membership.is_known = False
     dead.close()
 
 

@@ -32,8 +32,8 @@ def job(client, queue):
 
 
 def claim(queue):
-    inline = Inline(queue)
-    return queue.tell(lambda store: (inline._enter(store), store.claim(inline._id, 1))[1][0])
+    worker = Inline(queue).membership
+    return queue.tell(lambda store: (worker.enter(store), store.claim(worker.id, 1))[1][0])
 
 
 def end(queue, claimed, outcome):

@@ -72,7 +72,7 @@ def test_a_worker_taken_for_dead_cannot_overwrite_what_its_successor_has_ended(
 def test_a_worker_taken_for_dead_stops_its_jobs_and_begins_anew(house: House) -> None:
     """Once it goes on and learns that it was taken for dead, it ends what it runs, and serves again as another worker.
 
-    Break it: in Supervisor._renew, do not call _cut_off.
+    Break it: in Supervisor._tend, do not call _cut_off.
     """
     house.write("app", APP)
     old = house.worker()

@@ -7,8 +7,6 @@ request is over (retries, delays, jobs behind one that erred) is run by a timer,
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -19,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 
-from outlast import locks
-from outlast.clock import steady, to_instant
+from outlast.clock import steady
 from outlast.errors import Retry, TaskUnknown
-from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, Stopped, TimedOut, new_id
+from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, Stopped, TimedOut
 from outlast.premises import Premises
-from outlast.store import Store, WorkerRecord
+from outlast.store import Store
 from outlast.worker import chores, events, executor
+from outlast.worker.membership import Membership
 
 if TYPE_CHECKING:
     from outlast.fastapi.queue import TaskQueue
@@ -95,8 +93,7 @@ class Inline:
         """Jobs whose turn in a request is still to come: the timer leaves them alone."""
         self._queue = queue
         self._premises = None if queue.is_in_memory else Premises(queue.url)
-        self._id = new_id()
-        self.is_known = False
+        self.membership = Membership(self._premises, queues=None, slots=_AT_ONCE, lease=_LEASE)
         self._next_chores = 0.0
         self._claimed: dict[str, Claimed] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -193,48 +190,30 @@ class Inline:
         return [self._claimed.pop(job_id) for job_id in ids], min(max(pause, 0.0), _LOOK_AGAIN)
 
     def _claim(self, store: Store) -> bool:
-        if not self.is_known:
-            self._enter(store)
-        jobs = store.claim(self._id, _AT_ONCE) or store.claim(self._id, 1, alone=True)
+        if not self.membership.is_known:
+            self.membership.enter(store)
+        worker = self.membership.id
+        jobs = store.claim(worker, _AT_ONCE) or store.claim(worker, 1, alone=True)
         self._claimed.update((job.id, job) for job in jobs)
         return bool(jobs)
-
-    def _enter(self, store: Store) -> None:
-        now = to_instant(store.clock.now())
-        record = WorkerRecord(
-            id=self._id,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            queues=None,
-            slots=_AT_ONCE,
-            started_at=now,
-            lease_until=now + _LEASE,
-        )
-        if self._premises is not None:
-            locks.acquire(self._premises.worker(self._id))
-        store.enter(record)
-        self.is_known = True
 
     def _do_chores(self, store: Store) -> None:
         if steady() < self._next_chores:
             return
         self._next_chores = steady() + _LOOK_AGAIN
         if self._premises is not None:
-            chores.do(store, self._premises, self._id, self._queue.retention)
+            chores.do(store, self._premises, self.membership.id, self._queue.retention)
         else:  # nobody else can have been there
             events.expired(store.expire())
             store.prune(self._queue.retention)
 
     def leave(self, store: Store) -> None:
         """Give back what was claimed but not begun, and be no worker any more."""
-        if self.is_known:
+        if self.membership.is_known:
             released = [Ended(job.id, job.attempt, Released(begun=False)) for job in self._claimed.values()]
             self._claimed.clear()
             store.settle(released)
-            store.leave(self._id)
-            self.is_known = False
-            if self._premises is not None:
-                locks.release(self._premises.worker(self._id), remove=True)
+            self.membership.leave(store)
 
 
 @dataclass(frozen=True, slots=True)

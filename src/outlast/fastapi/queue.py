@@ -163,7 +163,7 @@ class TaskQueue(queue.TaskQueue):
             await turn.quietly()
 
     def close(self) -> None:
-        if self.inline is not None and self.inline.is_known:
+        if self.inline is not None and self.inline.membership.is_known:
             self.tell(self.inline.leave)
         super().close()
 

@@ -20,15 +20,15 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from outlast import locks
-from outlast.clock import SystemClock, steady, to_instant
+from outlast.clock import SystemClock, steady
 from outlast.errors import NotConfirmed, StoreError, StoreUnusable
-from outlast.job import Claimed, Crashed, Ended, Outcome, Released, new_id
+from outlast.job import Claimed, Crashed, Ended, Outcome, Released
 from outlast.premises import Premises
-from outlast.store import Settled, Store, WorkerRecord, open_store
+from outlast.store import Settled, Store, open_store
 from outlast.worker import chores, events
 from outlast.worker.children import CANCEL, SHUTDOWN, TIMEOUT, Child, Running
 from outlast.worker.clock_watch import ClockWatch
+from outlast.worker.membership import Membership
 from outlast.worker.nursery import Nursery
 from outlast.worker.outcomes import from_message, unwritable
 from outlast.worker.seat import Seat, Write
@@ -53,7 +53,12 @@ class Supervisor:
         self._clock = SystemClock()
         self._clock_watch = ClockWatch(self._clock.now(), steady())
         self._premises = Premises(settings.url)
-        self.id = new_id()
+        self._membership = Membership(
+            self._premises,
+            queues=settings.queues,
+            slots=settings.children * settings.slots,
+            lease=settings.lease,
+        )
         self._selector = selectors.DefaultSelector()
         self._seat = Seat(
             self._premises, self._selector, on_ring=self._on_ring, on_server_gone=self._on_server_gone
@@ -72,15 +77,16 @@ class Supervisor:
         """Whether the store may say that we run what no child has."""
         self._next_chores = 0.0
         self._next_due: float | None = None
-        self._is_known = False
-        """Whether the store knows this worker; one that it does not know claims nothing."""
-        self._lease_until = 0.0
-        self._next_renewal = 0.0
         self._pause_until = 0.0
         self._leave_by: float | None = None
         self._gone_by = float("inf")
         self._is_last_call = False
         self._store: Store
+
+    @property
+    def id(self) -> str:
+        """Under which the store knows this worker."""
+        return self._membership.id
 
     def run(self) -> int:
         """Serve until a signal, or the end of the host, says to leave; then drain. Returns the exit code."""
@@ -98,31 +104,15 @@ class Supervisor:
 
     def _open(self) -> None:
         """Children first: they import the app while the store is opened and the dead are buried."""
-        locks.acquire(self._premises.worker(self.id))
+        self._membership.lock()
         self._watch_signals()
         self._watch_host()
         self._nursery = Nursery(self._settings, self.id, self._premises, self._selector, self._on_child)
         self._nursery.tend(steady())
         self._store = open_store(self._settings.url, clock=self._clock)
-        self._enter()
+        self._membership.enter(self._store)
         events.worker_started(self.id, self._settings)
         self._do_chores()
-
-    def _enter(self) -> None:
-        now = to_instant(self._clock.now())
-        record = WorkerRecord(
-            id=self.id,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            queues=self._settings.queues,
-            slots=self._settings.children * self._settings.slots,
-            started_at=now,
-            lease_until=now + self._settings.lease,
-        )
-        self._store.enter(record)
-        self._is_known = True
-        self._lease_until = steady() + self._settings.lease.total_seconds()
-        self._next_renewal = steady() + self._settings.lease.total_seconds() / 3
 
     def _watch_signals(self) -> None:
         reading, writing = socket.socketpair()
@@ -150,7 +140,7 @@ class Supervisor:
         now = steady()
         if self._can_claim() and self._look and self._nursery.free() > 0 and now >= self._pause_until:
             return 0.0
-        timers = [self._next_chores, self._next_renewal, self._nursery.next_look]
+        timers = [self._next_chores, self._membership.renew_at, self._nursery.next_look]
         if self._next_due is not None:
             timers.append(max(self._next_due, self._pause_until))
         if self._deadlines:
@@ -393,8 +383,8 @@ class Supervisor:
         while self._deadlines and self._deadlines[0][0] <= now:
             _, job_id, attempt = heapq.heappop(self._deadlines)
             self._stop_attempt(job_id, attempt, TIMEOUT)
-        if now >= self._next_renewal:
-            self._renew(now)
+        if now >= self._membership.renew_at and not self._membership.keep(self._store):
+            self._cut_off()
         if now >= self._next_chores:
             self._do_chores()
         elif self._was_rung:
@@ -422,23 +412,6 @@ class Supervisor:
         running.is_stuck = True
         self._nursery.replace(running.child, steady() + self._settings.grace.total_seconds())
 
-    def _renew(self, now: float) -> None:
-        """Renewed before anything is rescued: after a sleep of the machine the lease is old, not lost."""
-        self._next_renewal = now + self._settings.lease.total_seconds() / 3
-        if not self._is_known:
-            self._enter_again()
-        elif not self._has_renewed(now):
-            self._cut_off()
-
-    def _has_renewed(self, now: float) -> bool:
-        try:
-            known = self._store.renew(self.id, self._settings.lease)
-        except StoreError as error:
-            events.store_failed(error)
-            return now < self._lease_until
-        self._lease_until = now + self._settings.lease.total_seconds()
-        return known
-
     def _cut_off(self) -> None:
         """The lease is over: others may run our jobs. End ours, and begin again as a new worker."""
         events.lease_lost(self.id, len(self._running))
@@ -447,19 +420,9 @@ class Supervisor:
             del running.child.running[running.job.id]
         self._running.clear()
         self._ends.clear()
-        old, self.id = self.id, new_id()
-        locks.acquire(self._premises.worker(self.id))
+        self._membership.begin_anew()
         self._nursery.worker = self.id
-        self._is_known = False
-        self._enter_again()
-        locks.release(self._premises.worker(old), remove=True)
-
-    def _enter_again(self) -> None:
-        try:
-            self._enter()
-        except StoreError as error:
-            events.store_failed(error)
-            self._next_renewal = steady() + 1.0
+        self._membership.keep(self._store)
 
     def _do_chores(self) -> None:
         """What is done now and then, not for a message: the slow poll is one of them."""
@@ -542,9 +505,8 @@ class Supervisor:
     def _close(self) -> None:
         if self._ends:
             events.left_unsettled(len(self._ends))
-        self._store.leave(self.id)
+        self._membership.leave(self._store)
         self._store.close()
-        locks.release(self._premises.worker(self.id), remove=True)
         events.worker_left(self.id)
 
 

@@ -1,0 +1,103 @@
+"""What makes a process a worker that its store knows: a lock, a row, a lease.
+
+The lock tells those on this machine that it lives, whatever the clock says; the lease tells those elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import timedelta
+
+from outlast import locks
+from outlast.clock import steady, to_instant
+from outlast.errors import StoreError
+from outlast.job import new_id
+from outlast.premises import Premises
+from outlast.store import Store, WorkerRecord
+from outlast.worker import events
+
+_TRY_AGAIN = 1.0
+"""Seconds until a store that failed is asked again to know us."""
+
+
+class Membership:
+    """One worker's standing with its store. `premises` is None for a store that no other process can reach."""
+
+    def __init__(
+        self, premises: Premises | None, *, queues: tuple[str, ...] | None, slots: int, lease: timedelta
+    ) -> None:
+        self.id = new_id()
+        self.is_known = False
+        """Whether the store knows this worker; one that it does not know claims nothing."""
+        self.renew_at = 0.0
+        """When the lease is to be renewed, on the steady clock."""
+        self._premises = premises
+        self._queues = queues
+        self._slots = slots
+        self._lease = lease
+        self._until = 0.0
+
+    def lock(self) -> None:
+        """From now on others on this machine see that we live."""
+        if self._premises is not None:
+            locks.acquire(self._premises.worker(self.id))
+
+    def enter(self, store: Store) -> None:
+        """Become known to the store. Raises StoreError."""
+        self.lock()
+        now = to_instant(store.clock.now())
+        record = WorkerRecord(
+            id=self.id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=self._queues,
+            slots=self._slots,
+            started_at=now,
+            lease_until=now + self._lease,
+        )
+        store.enter(record)
+        self.is_known = True
+        self._prolong(steady())
+
+    def keep(self, store: Store) -> bool:
+        """Renew the lease, or enter where the store does not know us yet. False when the lease is over.
+
+        After a sleep of the machine it is old, not lost: only a store that says so, or a store that cannot be asked for
+        longer than the lease, ends it.
+        """
+        try:
+            if not self.is_known:
+                self.enter(store)
+                return True
+            return self._renew(store, steady())
+        except StoreError as error:
+            events.store_failed(error)
+            self.renew_at = steady() + min(_TRY_AGAIN, self._lease.total_seconds() / 3)
+            return not self.is_known or steady() < self._until
+
+    def _renew(self, store: Store, now: float) -> bool:
+        known = store.renew(self.id, self._lease)
+        self._prolong(now)
+        return known
+
+    def _prolong(self, now: float) -> None:
+        seconds = self._lease.total_seconds()
+        self._until, self.renew_at = now + seconds, now + seconds / 3
+
+    def begin_anew(self) -> None:
+        """As another worker, that the store does not know yet. What the old one had is for whoever rescues it."""
+        self._unlock()
+        self.id = new_id()
+        self.is_known = False
+        self.lock()
+
+    def leave(self, store: Store) -> None:
+        """Be no worker any more. Raises StoreError."""
+        store.leave(self.id)
+        self.is_known = False
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._premises is not None:
+            locks.release(self._premises.worker(self.id), remove=True)
