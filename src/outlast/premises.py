@@ -1,6 +1,7 @@
 """Where the processes of one store on one machine meet: a folder of lock files beside it, and a socket.
 
-    seat.lock            the one supervisor that listens, and that servers start and look for
+    duty.lock            the one supervisor that serves every queue, which servers look for and start
+    seat.lock            the one supervisor that listens on the socket
     server.ID.lock       a server that holds jobs
     worker.ID.lock       a supervisor
     worker.ID.N.lock     its child N
@@ -28,6 +29,10 @@ class Premises:
         self._name = hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
 
     @property
+    def duty(self) -> Path:
+        return self._made() / "duty.lock"
+
+    @property
     def seat(self) -> Path:
         return self._made() / "seat.lock"
 
@@ -49,10 +54,10 @@ class Premises:
         """The path of the supervisor's socket."""
         return str(_private_folder() / f"{self._name}.sock")
 
-    def seat_is_free(self) -> bool:
-        """Whether no supervisor of this machine has it. Raises StoreUnusable where that cannot be seen."""
+    def duty_is_free(self) -> bool:
+        """Whether no supervisor of this machine serves every queue. Raises StoreUnusable where it cannot be seen."""
         try:
-            return not self.folder.exists() or locks.is_free(self.seat)
+            return not self.folder.exists() or locks.is_free(self.duty)
         except PermissionError as error:
             raise StoreUnusable(
                 f"this user may not open the lock files in {self.folder}, which another user made; "

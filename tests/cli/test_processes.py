@@ -121,7 +121,7 @@ def test_dev_serves_works_reloads_and_ends_with_everything(start, main, url):
     assert dev.ctrl_c() == 0
     assert "Traceback" not in dev.seen
     assert "worker left" in dev.seen
-    assert Premises(url).seat_is_free()
+    assert Premises(url).duty_is_free()
 
 
 def test_dev_works_where_the_code_leaves_it_to_a_worker_elsewhere(start, main):

@@ -220,6 +220,34 @@ def test_an_external_worker_serves_what_the_server_accepts(house: House) -> None
     house.result(job)
 
 
+def test_a_worker_for_some_queues_does_not_keep_a_server_from_its_own(house: House) -> None:
+    """Nobody would serve the others. Broken by looking for the seat alone, which any worker may have."""
+    house.write("main", MAIN)
+    house.worker("main:app", queues=("mail",))
+    house.until(lambda: locks.holder(house.premises.seat), "the worker has the seat")
+
+    site = Site(house, SERVERS["uvicorn"])
+
+    house.result(str(site.post("/add/1")["id"]))
+    assert site.supervisors() == [locks.holder(house.premises.duty)]
+
+
+def test_a_worker_for_all_queues_is_all_that_a_server_needs(house: House) -> None:
+    """One that was started by hand counts, too. Broken by taking up the duty for hosted workers alone."""
+    house.write("main", MAIN)
+    worker = house.worker("main:app")
+    house.until(lambda: locks.holder(house.premises.duty), "the worker is on duty")
+
+    site = Site(house, SERVERS["uvicorn"])
+
+    house.result(str(site.post("/add/1")["id"]))
+    assert site.supervisors() == []
+
+    worker.kill()
+    house.result(str(site.post("/add/2")["id"]))
+    site.has_one_supervisor()
+
+
 def _free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))

@@ -63,12 +63,12 @@ def test_a_workers_children_are_found_by_their_locks(tmp_path: Path) -> None:
 def test_asking_for_a_free_seat_makes_nothing(tmp_path: Path) -> None:
     premises = Premises(f"sqlite:///{tmp_path / 'outlast.db'}")
 
-    assert premises.seat_is_free()
+    assert premises.duty_is_free()
     assert not premises.folder.exists()
-    locks.acquire(premises.seat)
-    assert not premises.seat_is_free()
-    locks.release(premises.seat)
-    assert premises.seat_is_free()
+    locks.acquire(premises.duty)
+    assert not premises.duty_is_free()
+    locks.release(premises.duty)
+    assert premises.duty_is_free()
 
 
 def test_the_name_of_the_socket_is_short_however_deep_the_store_lies(
@@ -125,4 +125,4 @@ def test_a_seat_that_this_user_may_not_see_is_told_of(
     premises.seat.touch()
     monkeypatch.setattr(locks, "holder", refused)
     with pytest.raises(StoreUnusable, match="run everything that uses this store as one user"):
-        premises.seat_is_free()
+        premises.duty_is_free()

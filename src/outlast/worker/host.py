@@ -1,8 +1,8 @@
 """A server's side of its worker: starts the supervisor when nobody has, and takes over when the one there is gone.
 
-1. If the seat of the store is free, start a supervisor. Another server may do the same at the same moment: the lock of
-   the seat decides, and the loser ends without a word.
-2. While somebody has the seat, hold a connection to it. When that ends, begin again at 1.
+1. If no supervisor on this machine serves every queue of the store (has the duty), start one. Another server may do the
+   same at the same moment: the lock of the duty decides, and the loser ends without a word.
+2. While somebody has it, hold a connection to whoever listens. When that ends, or the lock is free, begin again at 1.
 3. A supervisor that will not stay up is started again after a pause that grows.
 
 The supervisor has a pipe from this process: when the pipe closes, however this process died, it drains and leaves.
@@ -22,13 +22,13 @@ from contextlib import suppress
 from outlast.clock import steady
 from outlast.errors import OutlastError
 from outlast.premises import Premises
-from outlast.worker.settings import SEAT_TAKEN, Settings
+from outlast.worker.settings import DUTY_TAKEN, Settings
 
 _LONGEST_PAUSE = 30.0
 _LONG_ENOUGH = 10.0
 """Seconds after which a supervisor counts as having stayed up."""
 _LOOK_AGAIN = 0.5
-"""Seconds between looks at a seat that somebody has, but whose socket we cannot reach."""
+"""Seconds between looks at the lock of a duty that somebody has."""
 _LAST_WISH = 3.0
 """Seconds a supervisor has beyond its grace to end its children."""
 _log = logging.getLogger("outlast.worker")
@@ -46,7 +46,7 @@ class Host:
         self._minding: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to mind the seat, in the running loop. Does nothing when already begun."""
+        """Begin to mind the duty, in the running loop. Does nothing when already begun."""
         if self._minding is None or self._minding.get_loop() is not asyncio.get_running_loop():
             self._minding = asyncio.get_running_loop().create_task(self._mind())
 
@@ -65,7 +65,7 @@ class Host:
         """Whatever goes wrong is told and tried again: no server is left without a worker and without a word."""
         while True:
             try:
-                if self._premises.seat_is_free():
+                if self._premises.duty_is_free():
                     await self._keep_one()
                 else:
                     await self._until_gone()
@@ -79,7 +79,7 @@ class Host:
         self._code = self._begin()
         code = await asyncio.shield(self._code)
         self._close_pipe()
-        if code == SEAT_TAKEN:
+        if code == DUTY_TAKEN:
             return
         if steady() - began > _LONG_ENOUGH:
             self._pause = 0.0
@@ -109,17 +109,19 @@ class Host:
         return code
 
     async def _until_gone(self) -> None:
-        """Until whoever has the seat is gone."""
+        """Until the one on duty is gone. Most often it listens, too, and is seen at once; else its lock is asked."""
         try:
             reader, writer = await asyncio.open_unix_connection(self._premises.socket)
         except OSError:
             await asyncio.sleep(_LOOK_AGAIN)
             return
+        gone = asyncio.ensure_future(reader.read())
         try:
-            await reader.read()
-        except OSError:
-            pass
+            while not gone.done() and not self._premises.duty_is_free():
+                await asyncio.wait([gone], timeout=_LOOK_AGAIN)
         finally:
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
             writer.close()
 
     def _close_pipe(self) -> None:

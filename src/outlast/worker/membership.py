@@ -1,6 +1,7 @@
 """What makes a process a worker that its store knows: a lock, a row, a lease.
 
-The lock tells those on this machine that it lives, whatever the clock says; the lease tells those elsewhere.
+The lock tells those on this machine that it lives, whatever the clock says; the lease tells those elsewhere. One worker
+on a machine that serves every queue also has the duty: servers start no other.
 """
 
 from __future__ import annotations
@@ -42,6 +43,15 @@ class Membership:
         """From now on others on this machine see that we live."""
         if self._premises is not None:
             locks.acquire(self._premises.worker(self.id))
+
+    def take_duty(self) -> bool:
+        """Be the worker that servers look for: if this one serves every queue, and no other on this machine does."""
+        return self._queues is None and self._premises is not None and locks.acquire(self._premises.duty)
+
+    def give_up_duty(self) -> None:
+        """Leave it to whoever is next."""
+        if self._premises is not None:
+            locks.release(self._premises.duty)
 
     def enter(self, store: Store) -> None:
         """Become known to the store. Raises StoreError."""

@@ -12,8 +12,8 @@ from outlast.clock import span
 from outlast.target import Target
 
 _CGROUP = Path("/sys/fs/cgroup")
-SEAT_TAKEN = 75
-"""Exit code of a hosted supervisor that found another in the seat (EX_TEMPFAIL)."""
+DUTY_TAKEN = 75
+"""Exit code of a hosted supervisor that found another on duty (EX_TEMPFAIL)."""
 SLOTS = 40
 """Jobs a child runs at once: as many as FastAPI has threads for `def` endpoints."""
 
@@ -32,7 +32,7 @@ class Settings:
     retention: timedelta = timedelta(days=7)
     lease: timedelta = timedelta(seconds=15)
     hosted: bool = False
-    """Started by a server: leaves when that server is gone, and when another has the seat."""
+    """Started by a server: leaves when that server is gone, and at once when another is on duty."""
     log_level: str = "INFO"
 
     def to_message(self) -> dict[str, Any]:

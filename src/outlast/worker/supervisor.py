@@ -32,7 +32,7 @@ from outlast.worker.membership import Membership
 from outlast.worker.nursery import Nursery
 from outlast.worker.outcomes import from_message, unwritable
 from outlast.worker.seat import Seat, Write
-from outlast.worker.settings import SEAT_TAKEN, Settings
+from outlast.worker.settings import DUTY_TAKEN, Settings
 
 _CHORES = 1.0
 _MORE_CHORES = 0.05
@@ -90,8 +90,10 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until a signal, or the end of the host, says to leave; then drain. Returns the exit code."""
-        if not self._seat.take() and self._settings.hosted:
-            return SEAT_TAKEN
+        is_on_duty = self._membership.take_duty()
+        if self._settings.hosted and not is_on_duty:
+            return DUTY_TAKEN
+        self._seat.take()
         self._open()
         while not self._has_left():
             self._wait()
@@ -430,8 +432,7 @@ class Supervisor:
         self._look = True
         self._notice_jump()
         try:
-            if not self._seat.is_taken and not self._settings.hosted and self._leave_by is None:
-                self._seat.take()
+            self._take_what_is_free()
             if self._may_have_strays:
                 self._release_strays()
             self._stop_cancelled()
@@ -440,6 +441,13 @@ class Supervisor:
             self._suspicion |= self._store.suspects(queues=self._settings.queues, unknown=self._unknown)
         except StoreError as error:
             events.store_failed(error)
+
+    def _take_what_is_free(self) -> None:
+        """The duty and the seat of a worker that has gone."""
+        if self._leave_by is None:
+            self._membership.take_duty()
+            if not self._seat.is_taken:
+                self._seat.take()
 
     def _notice_jump(self) -> None:
         seconds = self._clock_watch.jump(self._clock.now(), steady())
@@ -470,6 +478,7 @@ class Supervisor:
             self._leave_in(self._settings.grace.total_seconds())
             self._commit()  # rows that were taken, before their servers lose us
             self._seat.give_up()
+            self._membership.give_up_duty()
             self._nursery.is_closing = True
         if at_once:
             self._leave_in(0.0)
