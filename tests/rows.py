@@ -13,6 +13,8 @@ def row(now: int, **fields: Any) -> NewJob:
         queue="default",
         priority=0,
         luggage="{}",
+        files=None,
+        context=None,
         created_at=now,
         run_at=now,
         expires_at=None,

@@ -51,6 +51,10 @@ class NewJob(NamedTuple):
     queue: str
     priority: int
     luggage: str
+    files: str | None
+    """The names of the stored files that its arguments use, as JSON; None for the many that use none."""
+    context: str | None
+    """What travels with it beside its arguments, as JSON: trace, request id, context variables."""
     created_at: int
     run_at: int
     """When it may start; equal to `created_at` unless it was delayed."""
@@ -80,6 +84,8 @@ class Claimed(NamedTuple):
     at_most_once: int
     suspect: int
     """1 when a child died with it: it runs alone until cleared."""
+    context: str | None
+    """What travelled with it beside its arguments."""
 
 
 # ---- outcomes: what one attempt came to ----------------------------------------------------------------------------

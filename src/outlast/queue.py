@@ -323,7 +323,7 @@ def _chained(jobs: list[NewJob], held_by: str | None) -> list[NewJob]:
         if job.run_at != job.created_at:
             rows.append(job._replace(held_by=held_by))
         else:
-            rows.append(NewJob(*job[:12], behind, 1, held_by))
+            rows.append(NewJob(*job[:14], behind, 1, held_by))
             behind = job.id
     rows.reverse()
     first = next((number for number, job in enumerate(rows) if job.waiting), None)

@@ -165,11 +165,11 @@ class Call(Generic[P, R]):
         """The row of one job; `now` in microseconds. Raises TaskRefused, LuggageRefused, LuggageTooLarge."""
         name = self._name or self._named()
         settings = self.settings
-        luggage = self._pack(args, kwargs, limit=limit)
+        what = (new_id(), name, settings.queue, settings.priority)
+        carried = (self._pack(args, kwargs, limit=limit), None, None)
         run_at = now + self._delay if self._run_at is None else max(now, self._run_at)
         expires = self._expires_at if self._expires_in is None else now + self._expires_in
-        row = (new_id(), name, settings.queue, settings.priority, luggage, now, run_at, expires, *self._row)
-        return NewJob._make(row)
+        return NewJob._make((*what, *carried, now, run_at, expires, *self._row))
 
     def _named(self) -> str:
         """Not when it is made: while a module is being imported its functions have no names in it yet."""

@@ -10,12 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from outlast.clock import SystemClock, span
-from outlast.job import Crashed, Ended, Erred, NewJob, Outcome, Succeeded, new_id
+from outlast.job import Crashed, Ended, Erred, NewJob, Outcome, Succeeded
 from outlast.queue import TaskQueue
 from outlast.store import JobFilter, Store, open_store
 from outlast.store.sqlite import SQLiteStore
 from outlast.worker.app import settings_of
 from tests.contract.making import LEASE, new_chain, new_job, put, worker_record
+from tests.rows import row
 from tests.worker.harness import House
 
 NOW = timedelta(0)
@@ -128,9 +129,7 @@ def _ids(store: Store) -> set[str]:
 def _finish(store: Store, path: Path, jobs: int, *, ended_ago: timedelta = NOW) -> None:
     """Fill a store with succeeded jobs that ended so long ago: too many to enqueue them one by one."""
     ended = SystemClock().now() - span(ended_ago)
-    job = NewJob(
-        new_id(), "app:work", "default", 0, "{}", ended, ended, None, None, 5, None, 0, None, 0, None
-    )
+    job = row(ended, task="app:work")
     columns = ", ".join(NewJob._fields)
     values = ", ".join(["printf('%036d', value)", *("?" for _ in job[1:])])
     with sqlite3.connect(path) as connection:

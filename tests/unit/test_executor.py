@@ -125,7 +125,7 @@ def attempt(func: Callable[..., Any], luggage: str = "{}", retry: RetryPolicy | 
 
 
 def claimed(task: str, luggage: str = "{}", retry: RetryPolicy | None = None) -> Claimed:
-    return Claimed("id", 1, task, luggage, 0, retry.to_row() if retry else None, None, 0, 0)
+    return Claimed("id", 1, task, luggage, 0, retry.to_row() if retry else None, None, 0, 0, None)
 
 
 def erred(func: Callable[..., Any], **options: Any) -> Erred:

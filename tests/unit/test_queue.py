@@ -195,7 +195,7 @@ async def test_wait_raises_for_a_job_that_failed_or_was_cancelled(queue):
 
 def taken(store: Store, job_id: str) -> Claimed:
     record = store.get(job_id)
-    return Claimed(job_id, record.attempt, record.task, record.luggage, 0, None, None, 0, 0)
+    return Claimed(job_id, record.attempt, record.task, record.luggage, 0, None, None, 0, 0, None)
 
 
 async def test_wait_gives_up_in_time(queue):

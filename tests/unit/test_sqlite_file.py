@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -176,7 +177,7 @@ def test_an_idle_worker_takes_no_lock(store, raw, monkeypatch):
 
 def test_a_file_is_ours_by_its_header(store, raw):
     assert raw.execute("PRAGMA application_id").fetchone() == (sqlite_file.APPLICATION_ID,)
-    assert raw.execute("PRAGMA user_version").fetchone() == (1,)
+    assert raw.execute("PRAGMA user_version").fetchone() == (sqlite_file._LATEST,)
     assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
@@ -200,21 +201,41 @@ def test_many_that_make_one_store_at_once_all_get_it(url):
 
 def test_an_older_schema_is_brought_up_to_date(url, monkeypatch):
     open_store(url).close()
-    monkeypatch.setattr(sqlite_file, "_MIGRATIONS", [*sqlite_file._MIGRATIONS, (2, "CREATE TABLE two (x);")])
-    monkeypatch.setattr(sqlite_file, "_LATEST", 2)
+    newer = sqlite_file._LATEST + 1
+    monkeypatch.setattr(
+        sqlite_file, "_MIGRATIONS", [*sqlite_file._MIGRATIONS, (newer, "CREATE TABLE two (x);")]
+    )
+    monkeypatch.setattr(sqlite_file, "_LATEST", newer)
 
     store = open_store(url)
     assert store._execute("SELECT count(*) FROM two").fetchone() == (0,)
-    assert store._execute("PRAGMA user_version").fetchone() == (2,)
+    assert store._execute("PRAGMA user_version").fetchone() == (newer,)
+    store.close()
+
+
+def test_a_store_of_the_first_schema_keeps_its_jobs(url, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite_file, "_MIGRATIONS", sqlite_file._MIGRATIONS[:1])
+        open_store(url).close()
+    with closing(sqlite3.connect(tmp_path / "outlast.db")) as first, first:
+        first.execute("PRAGMA user_version = 1")
+        first.execute(
+            "INSERT INTO jobs (id, task, queue, priority, luggage, created_at, run_at, max_attempts, at_most_once,"
+            " waiting, ready) VALUES ('old', 'app:task', 'default', 0, '{}', 1, 1, 5, 0, 0, 1)"
+        )
+
+    store = open_store(url)
+    store.enter(worker_record("w1", store.clock))
+    assert [job.id for job in store.claim("w1", 10)] == ["old"]
     store.close()
 
 
 def test_a_migration_that_fails_half_way_leaves_the_schema_as_it_was(url, monkeypatch):
     open_store(url).close()
-    broken = (2, "CREATE TABLE two (x);\nCREATE TABLE jobs (x);")
+    broken = (sqlite_file._LATEST + 1, "CREATE TABLE two (x);\nCREATE TABLE jobs (x);")
     with monkeypatch.context() as patch:
         patch.setattr(sqlite_file, "_MIGRATIONS", [*sqlite_file._MIGRATIONS, broken])
-        patch.setattr(sqlite_file, "_LATEST", 2)
+        patch.setattr(sqlite_file, "_LATEST", broken[0])
         with pytest.raises(Exception, match="table jobs already exists"):
             open_store(url)
 

@@ -457,6 +457,8 @@ class House:
             queue=given.queue,
             priority=given.priority,
             luggage="{" + ",".join(packed) + "}",
+            files=None,
+            context=None,
             created_at=now,
             run_at=max(now, run_at),
             expires_at=now + span(given.expires) if isinstance(given.expires, timedelta) else None,

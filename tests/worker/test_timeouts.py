@@ -139,7 +139,7 @@ queue.worker_lifespan = lifespan
 def test_the_deadlines_of_what_has_ended_are_not_kept(house: House) -> None:
     """However many jobs with long timeouts have ended, the worker remembers few of them."""
     supervisor = Supervisor(house.settings())
-    job = Claimed("id", 1, "app:work", "{}", 0, None, 3_600_000_000, 0, 0)
+    job = Claimed("id", 1, "app:work", "{}", 0, None, 3_600_000_000, 0, 0, None)
     for number in range(20_000):
         supervisor._set_deadline(steady() + 3600, job._replace(id=str(number)))
 

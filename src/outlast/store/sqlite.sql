@@ -5,10 +5,10 @@
 
 -- name: insert
 INSERT INTO jobs (
-    id, task, queue, priority, luggage, created_at, run_at, expires_at, timeout, max_attempts, retry, at_most_once,
-    next_id, waiting, held_by, ready
+    id, task, queue, priority, luggage, files, context, created_at, run_at, expires_at, timeout, max_attempts, retry,
+    at_most_once, next_id, waiting, held_by, ready
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 
 -- name: unhold_all
@@ -71,7 +71,8 @@ SELECT name FROM found WHERE name IS NOT NULL AND name NOT IN (SELECT name FROM 
 -- name: next_ready
 SELECT
     -priority, run_at, seq, next_id,
-    id, attempt + 1, task, luggage, failures, retry, timeout, at_most_once, deaths > 0
+    id, attempt + 1, task, luggage, failures, retry, timeout, at_most_once, deaths > 0,
+    context
 FROM jobs
 WHERE ready > 0 AND ready = {ready} AND queue = :queue
     AND (expires_at IS NULL OR expires_at > :now)

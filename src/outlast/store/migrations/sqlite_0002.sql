@@ -1,0 +1,8 @@
+-- 0002: what came with a job beside its arguments, and what a worker lacks.
+
+ALTER TABLE jobs ADD COLUMN files   TEXT;   -- JSON: the names of the stored files that its arguments and result use
+ALTER TABLE jobs ADD COLUMN context TEXT;   -- JSON: what travels from where it was added to where it runs: trace, request id, variables
+
+CREATE INDEX jobs_with_files ON jobs (files) WHERE files IS NOT NULL;
+
+ALTER TABLE workers ADD COLUMN unknown TEXT NOT NULL DEFAULT '[]';   -- JSON: tasks of queued jobs that its code does not have
