@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import timedelta
 from itertools import count
@@ -18,6 +18,7 @@ from outlast.clock import Clock, SystemClock
 from outlast.errors import AppRefused, OptionRefused, TaskRefused
 from outlast.handle import Job
 from outlast.job import NewJob
+from outlast.luggage import Signature
 from outlast.options import NO_OPTIONS, GivenOptions, did_you_mean
 from outlast.store import JobFilter, Store, store_url
 from outlast.store.writer import Writer
@@ -27,6 +28,9 @@ from outlast.task import Call, Task, task_of
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+Solve = Callable[[Callable[..., Awaitable[Any]]], Awaitable[tuple[Any, list[NewJob]]]]
+"""Solves what a task declares by `Depends`, calls it with that, and says what it returned and which jobs it added."""
 
 WORKERS = ("process", "external", "inline")
 """Who runs the jobs: a worker that the server starts beside itself, one started elsewhere, or the server itself."""
@@ -71,6 +75,8 @@ class TaskQueue:
         self._calls: dict[Callable[..., Any], Call[..., Any]] = {}
         self._use(os.environ.get("OUTLAST_STORE") or store, os.environ.get("OUTLAST_WORKER") or worker)
         self.app = app
+        self.state: Mapping[str, Any] = {}
+        """What the lifespan of this process yielded, as requests see it."""
         if app is not None:
             self._attach(app)
         self.made.add(self)
@@ -119,6 +125,16 @@ class TaskQueue:
         if func is not None:
             return task_of(func, self, settings)
         return lambda func: task_of(func, self, settings)
+
+    def solve_of(self, func: Callable[..., Any]) -> Solve | None:
+        """What solves the dependencies that a function declares; None if it declares none. Raises TaskRefused."""
+        depends = Signature.of(func).depends
+        if depends:
+            raise TaskRefused(
+                f"{func.__qualname__}() declares {', '.join(sorted(depends))} by Depends(…), which this TaskQueue "
+                "knows nothing of; use that of `outlast`"
+            )
+        return None
 
     def options(self, func: Callable[P, R], /, **options: Unpack[GivenOptions]) -> Call[P, R]:
         """A function or task with other options for one call. Raises OptionRefused."""

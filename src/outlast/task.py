@@ -7,7 +7,7 @@ returns; it makes the rows. Packing arguments is luggage's work, committing is t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
@@ -99,14 +99,6 @@ def _refusal(func: Callable[..., Any], error: names.NotImportable) -> TaskRefuse
     return TaskRefused(f"no worker could find {name}: {error.reason}; {error.cure}")
 
 
-def _needs_solving(func: Callable[..., Any], depends: Collection[str]) -> TaskRefused:
-    names_of = ", ".join(sorted(depends))
-    return TaskRefused(
-        f"{func.__qualname__}() declares {names_of} by Depends(…), which the worker does not solve yet; "
-        "open it inside the task, or call the dependency there"
-    )
-
-
 def _never_run(func: Callable[..., Any]) -> TaskRefused:
     return TaskRefused(
         f"{func.__qualname__}() is a generator function: to call it makes a generator, and nothing of its body runs; "
@@ -174,8 +166,7 @@ class Call(Generic[P, R]):
     def _named(self) -> str:
         """Not when it is made: while a module is being imported its functions have no names in it yet."""
         signature = Signature.of(self.task.func)
-        if signature.depends:
-            raise _needs_solving(self.task.func, signature.depends)
+        self.task.queue.solve_of(self.task.func)  # refused here, if no worker could solve it
         if inspect.isgeneratorfunction(self.task.func) or inspect.isasyncgenfunction(self.task.func):
             raise _never_run(self.task.func)
         self._pack = signature.pack

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from outlast.errors import Fail, Retry, Snooze, TaskUnknown
 from outlast.job import Claimed, Erred, Outcome, Released, Snoozed, Stopped, Succeeded
+from outlast.queue import TaskQueue
 from outlast.retry import RetryPolicy
 from outlast.worker import executor
 from outlast.worker.outcomes import from_message, to_message
@@ -118,9 +119,16 @@ class Unreadable:
         raise RuntimeError("a decorator that went wrong")
 
 
+QUEUE = TaskQueue(store="sqlite://", worker="external")
+
+
+async def in_no_thread(job: Claimed, work: Callable[[], Any]) -> Any:
+    raise AssertionError("nothing here has dependencies")
+
+
 def attempt(func: Callable[..., Any], luggage: str = "{}", retry: RetryPolicy | None = None) -> Outcome:
     """What an attempt of a job of this module's comes to."""
-    begun = executor.begin(claimed(f"{__name__}:{func.__name__}", luggage, retry))
+    begun = executor.begin(claimed(f"{__name__}:{func.__name__}", luggage, retry), QUEUE)
     return executor.run(begun) if isinstance(begun, executor.Run) else begun
 
 
@@ -239,7 +247,7 @@ def test_a_task_that_this_code_lacks_is_unknown(
     monkeypatch.setitem(sys.modules, "broken_hints", unreadable)
 
     with pytest.raises(TaskUnknown, match=why):
-        executor.begin(claimed(task))
+        executor.begin(claimed(task), QUEUE)
 
 
 async def cancel_within() -> None:
@@ -253,9 +261,9 @@ async def wait_for_ever() -> None:
 
 
 async def test_a_cancellation_from_outside_stops_it_and_says_where_it_was() -> None:
-    begun = executor.begin(claimed(f"{__name__}:wait_for_ever"))
+    begun = executor.begin(claimed(f"{__name__}:wait_for_ever"), QUEUE)
     assert isinstance(begun, executor.Run)
-    task = asyncio.create_task(executor.arun(begun))
+    task = asyncio.create_task(executor.arun(begun, in_no_thread))
     await asyncio.sleep(0)
 
     task.cancel()

@@ -162,7 +162,7 @@ class Inline:
 
     async def _attempt(self, job: Claimed) -> None:
         began = Begun(job, steady())
-        outcome, error = await _outcome_of(job)
+        outcome, error = await _outcome_of(job, self._queue)
         end = Ended(job.id, job.attempt, outcome)
         (settled,) = await self._queue.atell(lambda store: store.settle([end]))
         events.attempt_ended(began, settled)
@@ -224,50 +224,30 @@ class Begun:
     since: float
 
 
-async def _outcome_of(job: Claimed) -> tuple[Outcome, BaseException | None]:
+async def _outcome_of(job: Claimed, queue: TaskQueue) -> tuple[Outcome, BaseException | None]:
     """What an attempt came to; and the error that FastAPI would have raised, if any."""
     try:
-        call = executor.begin(job)
+        call = executor.begin(job, queue)
     except TaskUnknown as error:
         return Released(str(error), _UNKNOWN_PAUSE, begun=False), None
     if isinstance(call, Outcome):
         return call, None
-    raised: list[BaseException] = []
-    call.func = (_watched_async if call.is_async else _watched)(call.func, raised)
-    outcome = await (_awaited(call) if call.is_async else run_in_threadpool(executor.run, call))
+    outcome = await (_awaited(call) if call.on_loop else run_in_threadpool(executor.run, call))
     if isinstance(outcome, TimedOut):
         return outcome, TimeoutError(f"{job.task} timed out after {outcome.timeout / 1e6:g} s")
-    if isinstance(outcome, Erred) and raised and not isinstance(raised[-1], Retry):
-        return outcome, raised[-1]
+    if isinstance(outcome, Erred) and not isinstance(call.error, Retry):
+        return outcome, call.error
     return outcome, None
 
 
 async def _awaited(call: executor.Run) -> Outcome:
     limit = call.job.timeout
     async with asyncio.timeout(None if limit is None else limit / 1e6) as time:
-        outcome = await executor.arun(call)  # makes an outcome of the cancellation
+        outcome = await executor.arun(call, _in_thread)  # makes an outcome of the cancellation
     if time.expired() and isinstance(outcome, Stopped):
         return TimedOut(limit or 0, outcome.traceback)
     return outcome
 
 
-def _watched(func: Callable[..., Any], raised: list[BaseException]) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return func(*args, **kwargs)
-        except BaseException as error:
-            raised.append(error)
-            raise
-
-    return call
-
-
-def _watched_async(func: Callable[..., Any], raised: list[BaseException]) -> Callable[..., Any]:
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return await func(*args, **kwargs)
-        except BaseException as error:
-            raised.append(error)
-            raise
-
-    return call
+async def _in_thread(job: Claimed, work: Callable[[], Any]) -> Any:
+    return await run_in_threadpool(work)

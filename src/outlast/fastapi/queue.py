@@ -7,7 +7,7 @@ app's start-up, or at the first commit where no lifespan runs; never when it is 
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,8 +24,11 @@ from outlast.fastapi.audit import audit
 from outlast.fastapi.door import Door
 from outlast.fastapi.holds import Holds
 from outlast.fastapi.inline import Inline, Turn
+from outlast.fastapi.solving import Solver
 from outlast.handle import Job
 from outlast.job import NewJob
+from outlast.luggage import Signature
+from outlast.queue import Solve
 from outlast.role import in_worker, is_importing
 from outlast.worker.app import settings_of
 from outlast.worker.host import Host
@@ -63,6 +66,7 @@ class TaskQueue(queue.TaskQueue):
         self.holds = Holds(self._writer)
         self.inline = Inline(self) if worker == "inline" else None
         self._host: Host | None = None
+        self._solvers: dict[Callable[..., Any], Solver] = {}
         self._sleeps = worker == "process" and not in_worker()
 
     # ---- the app
@@ -109,8 +113,10 @@ class TaskQueue(queue.TaskQueue):
                 )
             sleeps, self._sleeps = self._sleeps, False
             try:
-                async with theirs(served) as state, self._running(sleeps):
-                    yield state
+                async with theirs(served) as state:
+                    self.state = state or {}
+                    async with self._running(sleeps):
+                        yield state
             finally:
                 self._sleeps = sleeps
                 if not in_worker():
@@ -138,6 +144,15 @@ class TaskQueue(queue.TaskQueue):
             self._host = Host(settings_of(self, hosted=True))
         self._host.start()
         return self._host
+
+    # ---- dependencies
+
+    def solve_of(self, func: Callable[..., Any]) -> Solve | None:
+        if not Signature.of(func).depends:
+            return None
+        if func not in self._solvers:
+            self._solvers[func] = Solver(func, self)
+        return self._solvers[func]
 
     # ---- commits
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from outlast.handle import Job
 from outlast.job import NewJob
@@ -47,6 +47,8 @@ class Receipt:
         "turn",
         "undecided",
     )
+
+    decided_when: ClassVar[str] = "when the response starts"
 
     def __init__(self, queue: TaskQueue, scope: Scope) -> None:
         self.queue = queue
@@ -148,6 +150,7 @@ class Late:
         return bool(self._waiting) or (self._commits is not None and not self._commits.done())
 
     needs_caller = False
+    decided_when: ClassVar[str] = "soon after it was added"
 
     def add(self, job: NewJob) -> None:
         try:

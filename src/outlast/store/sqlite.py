@@ -328,7 +328,13 @@ class SQLiteStore:
         for end, (_, failures, behind), is_ours in zip(ends, known, changed, strict=True):
             if is_ours:
                 self._let_go(behind, now)
+                self._insert_added(end)
             yield _success(failures, _result(end)) if is_ours else None
+
+    def _insert_added(self, end: Ended) -> None:
+        """The jobs that a task added are there once it has succeeded, and only then."""
+        if isinstance(end.outcome, Succeeded) and end.outcome.added:
+            self.insert(end.outcome.added)
 
     def _looked_up(self, end: Ended) -> _Known:
         """For a job that another connection claimed."""

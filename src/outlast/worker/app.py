@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -72,8 +73,15 @@ def _log_level() -> str:
     return told
 
 
-def lifespan_of(queue: TaskQueue) -> AbstractAsyncContextManager[Any]:
+@asynccontextmanager
+async def lifespan_of(queue: TaskQueue) -> AsyncIterator[None]:
     """What a child enters before it runs jobs: the queue's `worker_lifespan` if given, else the app's own lifespan."""
+    async with _lifespan(queue) as state:
+        queue.state = state or {}
+        yield
+
+
+def _lifespan(queue: TaskQueue) -> AbstractAsyncContextManager[Any]:
     if queue.worker_lifespan is not None:
         return queue.worker_lifespan(queue.app)
     if queue.app is not None:
