@@ -10,16 +10,17 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import timedelta
+from functools import partial
 from itertools import count
 from typing import Any, ClassVar, ParamSpec, TypeVar, Unpack, cast, overload
 from weakref import WeakValueDictionary
 
 from outlast.clock import Clock, SystemClock
-from outlast.errors import AppRefused, OptionRefused, TaskRefused
+from outlast.errors import AppRefused, LuggageRefused, OptionRefused, TaskRefused
 from outlast.handle import Job
 from outlast.job import NewJob
 from outlast.luggage import Signature
-from outlast.options import NO_OPTIONS, GivenOptions, did_you_mean
+from outlast.options import NO_OPTIONS, GivenOptions, TaskOptions, did_you_mean
 from outlast.store import JobFilter, Store, store_url
 from outlast.store.writer import Writer
 from outlast.target import Target, of_caller
@@ -122,9 +123,10 @@ class TaskQueue:
         Raises OptionRefused.
         """
         settings = NO_OPTIONS.changed(options)
-        if func is not None:
-            return task_of(func, self, settings)
-        return lambda func: task_of(func, self, settings)
+        return self._declared(func, settings) if func else partial(self._declared, settings=settings)
+
+    def _declared(self, func: Callable[P, R], settings: TaskOptions) -> Task[P, R]:
+        return task_of(func, self, settings)
 
     def solve_of(self, func: Callable[..., Any]) -> Solve | None:
         """What solves the dependencies that a function declares; None if it declares none. Raises TaskRefused."""
@@ -199,6 +201,7 @@ class TaskQueue:
         """
         call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
         jobs = [call.new_job(*_arguments(each), now=now, limit=limit) for each in calls]
+        _refuse_unsolved(call, *jobs)
         if jobs:
             self._enqueue(jobs)
         return [Job(job.id, self) for job in jobs]
@@ -209,16 +212,25 @@ class TaskQueue:
         """`enqueue_many` without blocking the loop for longer than a few calls take to pack."""
         call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
         jobs = [call.new_job(*_arguments(each), now=now, limit=limit) async for each in _breathing(calls)]
+        _refuse_unsolved(call, *jobs)
         if jobs:
             await self._aenqueue(jobs)
         return [Job(job.id, self) for job in jobs]
 
     def prepare(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
         """The row of one call, its arguments packed as they are now. Raises TaskRefused, LuggageRefused."""
+        call, job = self.prepare_open(func, args, kwargs)
+        _refuse_unsolved(call, job)
+        return job
+
+    def prepare_open(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Call[..., Any], NewJob]:
+        """`prepare` in a request, which solves the snapshots that are missing before the row is committed."""
         call = self._calls.get(func) if type(func) is _FUNCTION else None
         if call is None:
             call = self.call_of(func)
-        return call.new_job(args, kwargs, now=self.clock.now(), limit=self.payload_limit)
+        return call, call.new_job(args, kwargs, now=self.clock.now(), limit=self.payload_limit)
 
     def bind(self, jobs: list[NewJob], held_by: str | None = None) -> list[NewJob]:
         """The jobs of one request in their order (P7), held by a server if need be."""
@@ -329,6 +341,18 @@ def _arguments(call: Sequence[Any] | Mapping[str, Any]) -> tuple[tuple[Any, ...]
     if isinstance(call, list):
         return tuple(call), {}
     raise TypeError(f"{call!r} is no call: give a tuple of arguments such as ({call!r},), or a dict of them")
+
+
+def _refuse_unsolved(call: Call[..., Any], *jobs: NewJob) -> None:
+    """Outside a request, or once its response has started, nobody can solve a snapshot."""
+    if not call.signature.snapshots:
+        return
+    for job in jobs:
+        for name in call.signature.unsolved(job.luggage):
+            raise LuggageRefused(
+                f"{call.task.func.__qualname__}() takes {name!r} from the request that adds it, by a snapshot, and "
+                f"here is no request whose response has not started; pass it: {name}=…"
+            )
 
 
 def _chained(jobs: list[NewJob], held_by: str | None) -> list[NewJob]:

@@ -121,6 +121,7 @@ class Call(Generic[P, R]):
         "_row",
         "_run_at",
         "settings",
+        "signature",
         "task",
     )
 
@@ -169,6 +170,7 @@ class Call(Generic[P, R]):
         self.task.queue.solve_of(self.task.func)  # refused here, if no worker could solve it
         if inspect.isgeneratorfunction(self.task.func) or inspect.isasyncgenfunction(self.task.func):
             raise _never_run(self.task.func)
+        self.signature = signature
         self._pack = signature.pack
         self._name = _reference(self.task)
         return self._name

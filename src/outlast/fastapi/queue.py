@@ -10,7 +10,7 @@ import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from anyio import to_thread
@@ -24,12 +24,16 @@ from outlast.fastapi.audit import audit
 from outlast.fastapi.door import Door
 from outlast.fastapi.holds import Holds
 from outlast.fastapi.inline import Inline, Turn
+from outlast.fastapi.snapshots import Snapshot
 from outlast.fastapi.solving import Solver
 from outlast.handle import Job
 from outlast.job import NewJob
 from outlast.luggage import Signature
+from outlast.luggage.binding import has_its_hints
+from outlast.options import TaskOptions
 from outlast.queue import Solve
 from outlast.role import in_worker, is_importing
+from outlast.task import Task
 from outlast.worker.app import settings_of
 from outlast.worker.host import Host
 
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
     from fastapi import APIRouter, Request
     from fastapi.responses import JSONResponse
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _queues: WeakKeyDictionary[FastAPI, TaskQueue] = WeakKeyDictionary()
 
 
@@ -66,7 +72,6 @@ class TaskQueue(queue.TaskQueue):
         self.holds = Holds(self._writer)
         self.inline = Inline(self) if worker == "inline" else None
         self._host: Host | None = None
-        self._solvers: dict[Callable[..., Any], Solver] = {}
         self._sleeps = worker == "process" and not in_worker()
 
     # ---- the app
@@ -90,6 +95,7 @@ class TaskQueue(queue.TaskQueue):
         build = app.build_middleware_stack
 
         def build_with_door() -> ASGIApp:
+            self._vet()
             if not in_worker():
                 audit(app.routes)
             middlewares = app.user_middleware
@@ -146,6 +152,41 @@ class TaskQueue(queue.TaskQueue):
         return self._host
 
     # ---- dependencies
+
+    @cached_property
+    def _solvers(self) -> dict[Callable[..., Any], Solver]:
+        return {}
+
+    @cached_property
+    def _snapshots(self) -> dict[Callable[..., Any], Snapshot]:
+        return {}
+
+    @cached_property
+    def _unvetted(self) -> list[Callable[..., Any]]:
+        """Tasks that could not be looked at when they were declared: their annotations name what came after them."""
+        return []
+
+    def _declared(self, func: Callable[P, R], settings: TaskOptions) -> Task[P, R]:
+        task = super()._declared(func, settings)
+        if has_its_hints(func):
+            self.solve_of(func)
+        else:
+            self._unvetted.append(func)
+        return task
+
+    def _vet(self) -> None:
+        while self._unvetted:
+            self.solve_of(self._unvetted.pop())
+
+    def snapshot(self, dependency: Callable[..., Any]) -> Any:
+        """A dependency of a task that the request which adds it solves; the job carries its value.
+
+        For what needs the request, which a worker has not: `Annotated[User, Depends(queue.snapshot(get_user))]`.
+        Raises TaskRefused for one that needs the body.
+        """
+        if dependency not in self._snapshots:
+            self._snapshots[dependency] = Snapshot(dependency, self.app or FastAPI())
+        return self._snapshots[dependency]
 
     def solve_of(self, func: Callable[..., Any]) -> Solve | None:
         if not Signature.of(func).depends:

@@ -51,7 +51,8 @@ def unpack_value(text: str) -> Any:
 class Signature:
     """What a function takes, compiled once: `Signature.of(func)`.
 
-    `depends` names the parameters that FastAPI's Depends fills in the worker: a caller leaves them out.
+    `depends` names the parameters that FastAPI's Depends fills in the worker: a caller leaves them out. `snapshots` has
+    those that the request fills, if the caller does not.
     """
 
     def __init__(self, func: Callable[..., Any]) -> None:
@@ -59,6 +60,7 @@ class Signature:
         self.function: str = getattr(func, "__qualname__", type(func).__qualname__)
         self._binding = Binding(self.function, parameters)
         self.depends = self._binding.depends
+        self.snapshots: dict[str, Any] = self._binding.snapshots
         self._parameters = {parameter.key: parameter for parameter in parameters}
         self._adapters: dict[str, Any] = {}
 
@@ -84,6 +86,20 @@ class Signature:
         if _is_over(limit, text):
             raise self._too_large(bound, text, limit)
         return text
+
+    def unsolved(self, text: str) -> dict[str, Any]:
+        """The snapshots that a packed call does not carry yet, by their parameters."""
+        return {name: self.snapshots[name] for name in self.snapshots.keys() - self._decoded(text).keys()}
+
+    def complete(self, text: str, name: str, value: Any, *, limit: int = LIMIT) -> str:
+        """A packed call with one argument more. Raises LuggageRefused, LuggageTooLarge."""
+        bound = self._decoded(text)
+        bound[name] = _decode(self._write(name, value, limit))
+        shape = self._binding.shape(bound.keys() - {"@"})
+        whole = parcel.to_text({**bound, "@": shape} if shape else bound)
+        if _is_over(limit, whole):
+            raise LuggageTooLarge(f"{self.function}() {_excess(name, whole, limit)}")
+        return whole
 
     def unpack(self, text: str) -> Call:
         """What to call the function with: `args, kwargs`.
