@@ -360,3 +360,25 @@ def test_a_cancelled_job_cannot_be_ended_by_an_old_attempt(store):
 
     assert end(store, job) is None
     assert store.get(job_id).state is State.CANCELLED
+
+
+def test_what_a_task_added_is_there_with_its_success(store):
+    first, second = new_chain(store, 2)
+    put(store)
+
+    ending = end(store, take(store), Succeeded("1", (first, second)))
+
+    assert ending.state is State.SUCCEEDED
+    assert claimable(store) == [first.id]
+    assert store.get(second.id).view == "waiting"
+
+
+def test_what_a_task_added_is_not_there_without_the_fence(store):
+    """Its attempt was taken for dead, another has begun: that one adds its own."""
+    added = new_job(store)
+    put(store)
+    job = take(store)
+    store.rescue("w1")
+
+    assert end(store, job, Succeeded(None, (added,))) is None
+    assert [each.id for each in store.find()] == [job.id]
