@@ -127,6 +127,36 @@ def test_plain_function(snippet, tmp_path):
     assert list((tmp_path / "exports").iterdir()) == []
 
 
+def test_depends(snippet):
+    with snippet.client() as client:
+        client.post("/orders/7/ship")
+
+    assert snippet.only_job().luggage.startswith('{"order_id":7')
+    with closing(sqlite3.connect("shop.db")) as db:
+        assert db.execute("SELECT * FROM orders").fetchall() == [(7, "shipped")]
+
+
+def test_depends_adds(snippet):
+    with snippet.client() as client:
+        client.post("/orders/7?cents=5")
+        with pytest.raises(ValueError, match="nobody"):
+            client.post("/orders/8?cents=-5")
+        charged, receipt, failed = snippet.jobs()
+
+    assert [job.view for job in (charged, receipt, failed)] == ["succeeded", "succeeded", "retrying"]
+    assert '"order_id":7' in receipt.luggage
+
+
+def test_snapshot(snippet, capsys):
+    with snippet.client() as client:
+        assert client.post("/albums/3/export", headers={"Authorization": "Bearer ann"}).status_code == 200
+        assert client.post("/albums/3/export", headers={"Authorization": "ann"}).status_code == 401
+        assert client.post("/albums/3/export").status_code == 422
+
+    assert snippet.only_job().state is State.SUCCEEDED
+    assert capsys.readouterr().out == "album 3 for ann\n"
+
+
 def test_retries(snippet, tmp_path):
     covered = snippet.read_remote.enqueue(str(tmp_path))
     never = snippet.read_remote.enqueue("missing.txt")
