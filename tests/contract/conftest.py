@@ -1,6 +1,8 @@
 """The stores that the contract holds for. Each test here runs on every one of them, and none is skipped for one."""
 
+import os
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,15 @@ def sqlite(folder: Path) -> str:
     return f"sqlite:///{folder / 'outlast.db'}"
 
 
-STORES = [sqlite]
+def postgres(folder: Path) -> str:
+    schema = f"test_{os.getpid()}_{next(_numbers)}"
+    _schemas.append(schema)
+    return f"postgresql://postgres@127.0.0.1:5432/test?schema={schema}"
+
+
+_numbers = count()
+_schemas: list[str] = []
+STORES = [sqlite, postgres]
 
 
 @pytest.fixture(params=STORES, ids=lambda place: place.__name__)

@@ -195,6 +195,8 @@ def store_url(url: str) -> str:
         from outlast.store.sqlite_place import name_and_path
 
         return name_and_path(url)[0]
+    if url.startswith("postgresql:"):
+        return url
     raise _nobody_understands(url)
 
 
@@ -208,6 +210,10 @@ def open_store(url: str, *, clock: Clock | None = None, create: bool = True) -> 
         from outlast.store.sqlite import SQLiteStore
 
         return SQLiteStore(url, clock=clock or SystemClock(), create=create)
+    if url.startswith("postgresql:"):
+        from outlast.store.postgres import PostgresStore
+
+        return PostgresStore(url, clock=clock or SystemClock(), create=create)
     raise _nobody_understands(url)
 
 
