@@ -26,7 +26,6 @@ Parameters = Mapping[str, Any]
 
 try:
     import psycopg
-    from psycopg import sql as psycopg_sql
 except ImportError as error:
     raise StoreUnusable(
         f"a PostgreSQL store needs psycopg, which is not here ({error}); pip install 'outlast[postgres]'"
