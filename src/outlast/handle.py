@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from outlast.address import shown
 from outlast.errors import JobFailed, JobNotFound
 from outlast.job import Attempt, JobRecord, State
 from outlast.luggage import unpack_value
@@ -171,7 +172,7 @@ class Job:
         return hash(self.id)
 
     def __repr__(self) -> str:
-        return f"<Job {self.id} of {self._queue.url}>"
+        return f"<Job {self.id} of {shown(self._queue.url)}>"
 
 
 def _result(record: JobRecord) -> Any:

@@ -5,8 +5,10 @@
     server.ID.lock       a server that holds jobs
     worker.ID.lock       a supervisor
     worker.ID.N.lock     its child N
+    id                   the name of this place: only who shares it can tell by a lock whether a process lives
 
-The socket lies in a private run-time folder, because the name of a socket must be short.
+The socket lies in a private run-time folder, because the name of a socket must be short. So does the folder of a store
+that lies in no file.
 """
 
 from __future__ import annotations
@@ -15,9 +17,13 @@ import hashlib
 import os
 import stat
 import tempfile
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
+from uuid import uuid4
 
 from outlast import locks
+from outlast.address import is_postgres, shown
 from outlast.errors import StoreUnusable
 
 
@@ -35,6 +41,18 @@ class Premises:
     @property
     def seat(self) -> Path:
         return self._made() / "seat.lock"
+
+    @cached_property
+    def id(self) -> str:
+        """What tells this place from all others, those of machines and containers of the same name among them."""
+        path = self._made() / "id"
+        if not path.exists():
+            half = path.with_name(f"id.{uuid4().hex}")
+            half.write_text(uuid4().hex)
+            with suppress(FileExistsError):
+                os.link(half, path)  # whole or not at all, and never in place of another's
+            half.unlink()
+        return path.read_text()
 
     def server(self, server: str) -> Path:
         return self._made() / f"server.{server}.lock"
@@ -76,7 +94,12 @@ class Premises:
 
 
 def _lock_folder(url: str) -> Path:
-    """`outlast.db` → `outlast.db-locks/`, by its real path, so that two names of one file meet."""
+    """`outlast.db` → `outlast.db-locks/`, by its real path, so that two names of one file meet.
+
+    Of a database elsewhere: by its URL without the password, in the private folder.
+    """
+    if is_postgres(url):
+        return _private_folder() / f"{hashlib.sha256(shown(url).encode()).hexdigest()[:16]}-locks"
     path = Path(os.path.realpath(url.removeprefix("sqlite:///")))
     return path.with_name(path.name + "-locks")
 

@@ -8,20 +8,21 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from itertools import count
 from typing import Any, ClassVar, ParamSpec, TypeVar, Unpack, cast, overload
 from weakref import WeakValueDictionary
 
-from outlast.clock import Clock, SystemClock
-from outlast.errors import AppRefused, LuggageRefused, OptionRefused, TaskRefused
+from outlast.address import is_postgres, shown
+from outlast.clock import Clock
+from outlast.errors import AppRefused, LuggageRefused, OptionRefused, StoreError, TaskRefused
 from outlast.handle import Job
 from outlast.job import NewJob
 from outlast.luggage import Signature
 from outlast.options import NO_OPTIONS, GivenOptions, TaskOptions, did_you_mean
-from outlast.store import JobFilter, Store, store_url
+from outlast.store import JobFilter, Store, clock_of, store_url
 from outlast.store.writer import Writer
 from outlast.target import Target, of_caller
 from outlast.task import Call, Task, task_of
@@ -61,6 +62,7 @@ class TaskQueue:
         slots: int | None = None,
         worker_lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
         commit_timeout: timedelta = timedelta(seconds=5),
+        migrate: bool = False,
         clock: Clock | None = None,
     ) -> None:
         self.ordered = ordered
@@ -71,8 +73,9 @@ class TaskQueue:
         self.slots = slots if slots is None else _at_least(1, slots, "slots", "jobs at a time")
         self.worker_lifespan = worker_lifespan
         self.commit_timeout = _not_negative(commit_timeout, "commit_timeout")
-        self.clock: Clock = clock or SystemClock()
+        self.migrate = migrate and is_postgres(os.environ.get("OUTLAST_STORE") or store)
         self.target: Target = of_caller()
+        self.clock: Clock = clock or clock_of(store_url(os.environ.get("OUTLAST_STORE") or store))
         self._calls: dict[Callable[..., Any], Call[..., Any]] = {}
         self._use(os.environ.get("OUTLAST_STORE") or store, os.environ.get("OUTLAST_WORKER") or worker)
         self.app = app
@@ -174,7 +177,8 @@ class TaskQueue:
         """One request commits to one store. A task of another queue on the same store is welcome."""
         if call.task.queue.url != self.url:
             raise TaskRefused(
-                f"{call.task!r} belongs to the TaskQueue of {call.task.queue.url}, not to that of {self.url}; "
+                f"{call.task!r} belongs to the TaskQueue of {shown(call.task.queue.url)}, not to that of "
+                f"{shown(self.url)}; "
                 "enqueue it there with `.enqueue()` or `.aenqueue()`"
             )
 
@@ -182,12 +186,14 @@ class TaskQueue:
 
     def enqueue(self, func: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Commit one call; on disk when this returns. Raises TaskRefused, LuggageRefused, NotConfirmed."""
+        self._know_the_time()
         job = self.prepare(func, args, kwargs)
         self._enqueue([job])
         return Job(job.id, self)
 
     async def aenqueue(self, func: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """`enqueue` without blocking the loop."""
+        await self._aknow_the_time()
         job = self.prepare(func, args, kwargs)
         await self._aenqueue([job])
         return Job(job.id, self)
@@ -199,6 +205,7 @@ class TaskQueue:
 
         They are not ordered among themselves. Raises TaskRefused, LuggageRefused, NotConfirmed.
         """
+        self._know_the_time()
         call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
         jobs = [call.new_job(*_arguments(each), now=now, limit=limit) for each in calls]
         _refuse_unsolved(call, *jobs)
@@ -210,6 +217,7 @@ class TaskQueue:
         self, func: Callable[..., Any], calls: Iterable[Sequence[Any] | Mapping[str, Any]]
     ) -> list[Job]:
         """`enqueue_many` without blocking the loop for longer than a few calls take to pack."""
+        await self._aknow_the_time()
         call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
         jobs = [call.new_job(*_arguments(each), now=now, limit=limit) async for each in _breathing(calls)]
         _refuse_unsolved(call, *jobs)
@@ -237,6 +245,17 @@ class TaskQueue:
         if len(jobs) == 1 or not self.ordered:
             return jobs if held_by is None else [job._replace(held_by=held_by) for job in jobs]
         return _chained(jobs, held_by)
+
+    def _know_the_time(self) -> None:
+        """Ask a database for its time, before a row bears it. One that cannot be asked will refuse the row, too."""
+        if self._writer.is_behind():
+            with suppress(StoreError):
+                self.ask(lambda store: store.workers())
+
+    async def _aknow_the_time(self) -> None:
+        if self._writer.is_behind():
+            with suppress(StoreError):
+                await self.aask(lambda store: store.workers())
 
     def commit(self, jobs: Sequence[NewJob]) -> None:
         """Write rows, all or none, on disk when this returns. Raises NotConfirmed."""
@@ -302,7 +321,7 @@ class TaskQueue:
         self._reader.close()
 
     def __repr__(self) -> str:
-        return f"<TaskQueue {self.url}, worker {self.worker!r}>"
+        return f"<TaskQueue {shown(self.url)}, worker {self.worker!r}>"
 
 
 class Made:

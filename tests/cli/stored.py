@@ -28,7 +28,14 @@ def new_job(task: str = "shop.mail:send_mail", **changes: object) -> NewJob:
 def worker_record(worker: str = "w1", queues: tuple[str, ...] | None = None) -> WorkerRecord:
     now = datetime.now(UTC)
     return WorkerRecord(
-        id=worker, host="elsewhere", pid=7, queues=queues, slots=80, started_at=now, lease_until=now + HOUR
+        id=worker,
+        host="elsewhere",
+        premises="",
+        pid=7,
+        queues=queues,
+        slots=80,
+        started_at=now,
+        lease_until=now + HOUR,
     )
 
 

@@ -1,8 +1,7 @@
 """The stores that the contract holds for. Each test here runs on every one of them, and none is skipped for one."""
 
-import os
 from collections.abc import Callable, Iterator
-from itertools import count
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,26 +9,27 @@ import pytest
 from outlast.clock import ManualClock
 from outlast.store import Store, open_store
 from tests.contract.making import worker_record
+from tests.postgresql import new_store
 
 
-def sqlite(folder: Path) -> str:
-    return f"sqlite:///{folder / 'outlast.db'}"
+@contextmanager
+def sqlite(folder: Path) -> Iterator[str]:
+    yield f"sqlite:///{folder / 'outlast.db'}"
 
 
-def postgres(folder: Path) -> str:
-    schema = f"test_{os.getpid()}_{next(_numbers)}"
-    _schemas.append(schema)
-    return f"postgresql://postgres@127.0.0.1:5432/test?schema={schema}"
+@contextmanager
+def postgres(_: Path) -> Iterator[str]:
+    with new_store() as url:
+        yield url
 
 
-_numbers = count()
-_schemas: list[str] = []
 STORES = [sqlite, postgres]
 
 
-@pytest.fixture(params=STORES, ids=lambda place: place.__name__)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return request.param(tmp_path)
+@pytest.fixture(params=STORES, ids=lambda store: store.__name__)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with request.param(tmp_path) as url:
+        yield url
 
 
 @pytest.fixture

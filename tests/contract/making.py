@@ -77,6 +77,7 @@ def worker_record(worker: str, clock: Clock, **fields: Any) -> WorkerRecord:
     plain = {
         "id": worker,
         "host": "here",
+        "premises": "here",
         "pid": 1,
         "queues": None,
         "slots": 8,

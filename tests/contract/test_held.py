@@ -50,13 +50,15 @@ def test_what_is_let_go_a_second_time_is_counted_once(store):
     assert [store.unhold("server"), store.unhold("server")] == [1, 0]
 
 
-def test_the_holders_are_the_servers_that_hold_something_now(store):
+def test_the_holders_are_the_servers_that_hold_something_now_and_since_when(store, clock):
+    start = clock.now()
     for server in ("s1", "s2", "s2"):
         put(store, held_by=server)
-    assert sorted(store.holders()) == ["s1", "s2"]
+        clock.advance(timedelta(seconds=1))
+    assert sorted(store.holders()) == [("s1", start), ("s2", start + 2_000_000)]
 
     store.unhold("s2")
-    assert store.holders() == ["s1"]
+    assert store.holders() == [("s1", start)]
 
 
 def test_a_held_job_that_is_let_go_still_waits_for_the_one_before_it(store):

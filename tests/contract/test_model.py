@@ -4,6 +4,7 @@ P3: no job is lost, and none ends twice. P4: an attempt number only rises, and a
 jobs of one request none is started before those before it have had their first attempt, or have ended without one.
 """
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -84,7 +85,8 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.folder = TemporaryDirectory()
         self.clock = ManualClock()
-        url = type(self).place(Path(self.folder.name))
+        self.place_kept = ExitStack()
+        url = self.place_kept.enter_context(type(self).place(Path(self.folder.name)))
         self.stores = [open_store(url, clock=self.clock) for _ in WORKERS]
         self.known: dict[str, Known] = {}
         self.pruned: dict[str, Known] = {}
@@ -96,6 +98,7 @@ class Machine(RuleBasedStateMachine):
         self.everything_runs_out()
         for store in self.stores:
             store.close()
+        self.place_kept.close()
         self.folder.cleanup()
 
     # ---- what happens

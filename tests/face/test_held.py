@@ -232,7 +232,7 @@ async def test_the_server_that_holds_them_is_known_by_a_lock(app, queue, tmp_pat
 
     async def session():
         yield
-        [holder] = queue.ask(lambda store: store.holders())
+        [(holder, _)] = queue.ask(lambda store: store.holders())
         seen.append((tmp_path / "outlast.db-locks" / f"server.{holder}.lock").exists())
 
     @app.get("/", dependencies=[Depends(session)])

@@ -166,7 +166,9 @@ def _claimed_by_one_that_dies(house: House, worker: str) -> None:
     """What a worker writes that claims and is then killed, and what the next one makes of it."""
     now = to_instant(SystemClock().now())
     house.store.enter(
-        WorkerRecord(id=worker, host="here", pid=0, queues=None, slots=1, started_at=now, lease_until=now)
+        WorkerRecord(
+            id=worker, host="here", premises="", pid=0, queues=None, slots=1, started_at=now, lease_until=now
+        )
     )
     assert len(house.store.claim(worker, 1)) == 1
     house.store.rescue(worker)

@@ -32,7 +32,7 @@ def greet(name: str) -> str:
 def claim(queue: TaskQueue) -> list[Claimed]:
     now = datetime.now(UTC)
     worker = WorkerRecord(
-        id="w", host="h", pid=1, queues=None, slots=9, started_at=now, lease_until=now + HOUR
+        id="w", host="h", premises="", pid=1, queues=None, slots=9, started_at=now, lease_until=now + HOUR
     )
     queue.ask(lambda store: store.enter(worker))
     return queue.ask(lambda store: store.claim("w", 10))

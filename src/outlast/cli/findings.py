@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from outlast.address import is_postgres
 from outlast.cli.options import DEFAULT_STORE
 from outlast.cli.printing import counted, size
 from outlast.errors import AppNotFound, StoreError
@@ -151,7 +152,9 @@ def _of_store(url: str, facts: AppFacts | None) -> Iterator[Finding]:
 
 
 def _unopened(url: str, error: StoreError) -> Finding:
-    """Before the first start there is no store yet: that is an error only where none can be made."""
+    """Before the first start there is no file yet: that is an error only where none can be made."""
+    if is_postgres(url):
+        return Finding("error", "store", str(error))
     from outlast.store.sqlite_place import check_place, name_and_path
 
     try:
@@ -165,6 +168,10 @@ def _unopened(url: str, error: StoreError) -> Finding:
 
 
 def _of_place(store: Store) -> Iterator[Finding]:
+    if is_postgres(store.url):
+        store.workers()  # it is connected to when it is used
+        yield Finding("ok", "store", f"{store.url} can be used")
+        return
     path = Path(store.url.removeprefix("sqlite:///"))
     yield Finding("ok", "store", f"{path} can be read and written, {size(path.stat().st_size)}")
     free = shutil.disk_usage(path.parent).free

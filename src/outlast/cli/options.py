@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from outlast.address import shown
 from outlast.clock import to_duration
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def names(text: str | None) -> tuple[str, ...] | None:
 
 def same_store(url: str) -> str:
     """What a suggested command must say for it to use this store too."""
-    return "" if url == os.environ.get("OUTLAST_STORE", DEFAULT_STORE) else f" --store {url}"
+    return "" if url == os.environ.get("OUTLAST_STORE", DEFAULT_STORE) else f" --store {shown(url)}"
 
 
 class StateName(StrEnum):
@@ -73,7 +74,7 @@ StoreOption = Annotated[
         "--store",
         envvar="OUTLAST_STORE",
         metavar="URL",
-        help="The store, such as sqlite:///path/to/outlast.db.",
+        help="The store: sqlite:///path/to/outlast.db, or postgresql://user@host/database.",
     ),
 ]
 AppStoreOption = Annotated[

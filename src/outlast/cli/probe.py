@@ -107,12 +107,12 @@ def _queued_tasks(url: str) -> dict[str, int]:
 
     try:
         store = open_store(url, create=False)
+        try:
+            return store.queued_tasks()
+        finally:
+            store.close()
     except StoreError:
         return {}
-    try:
-        return store.queued_tasks()
-    finally:
-        store.close()
 
 
 if __name__ == "__main__":

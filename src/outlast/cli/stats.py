@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from outlast.address import is_postgres
 from outlast.cli.options import DEFAULT_STORE, JsonOption, StoreOption, same_store
 from outlast.cli.printing import (
     Column,
@@ -72,7 +73,9 @@ def stats(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> No
 
 
 def _place(url: str) -> dict[str, Any]:
-    """Where the store is, and how many bytes it takes with its log."""
+    """Where the store is, and how many bytes its file takes with its log."""
+    if is_postgres(url):
+        return {"url": url}
     path = Path(url.removeprefix("sqlite:///"))
     return {
         "url": url,
@@ -91,6 +94,8 @@ def _bytes(path: Path) -> int:
 
 def _told_place(url: str) -> str:
     place = _place(url)
+    if "path" not in place:
+        return url
     return f"{place['path']}, {size(place['bytes'])} and {size(place['log_bytes'])} of log"
 
 

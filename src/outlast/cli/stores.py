@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from outlast import locks
 from outlast.cli.exits import UNUSABLE, Failure
 from outlast.clock import to_instant
 from outlast.errors import JobNotFound, OutlastError
@@ -62,11 +61,12 @@ def _ambiguous(given: str, found: list[str]) -> str:
 
 
 def ring(store: Store) -> None:
-    """Let the worker of this machine, if any, look at once for what has changed. Others find it within a second."""
+    """Let the workers look at once for what has changed. Whoever does not hear it finds it within a second."""
     from outlast.store.link import ring as ring_bell
 
     with suppress(OutlastError):
         ring_bell(Premises(store.url).socket)
+        store.announce()
 
 
 def living(store: Store) -> list[WorkerRecord]:
@@ -76,9 +76,10 @@ def living(store: Store) -> list[WorkerRecord]:
 
 def is_alive(store: Store, worker: WorkerRecord) -> bool:
     """By its lock, where that can be seen; else by its lease."""
-    if store.url.startswith("sqlite:"):
-        with suppress(OSError, OutlastError):
-            return not locks.is_free(Premises(store.url).worker(worker.id))
+    from outlast.worker import membership
+
+    with suppress(OSError, OutlastError):
+        return membership.is_alive(store, Premises(store.url), worker)
     return worker.lease_until > now_of(store)
 
 

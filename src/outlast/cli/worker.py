@@ -6,11 +6,14 @@ import os
 import sys
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from outlast.cli.options import AppArgument, AppStoreOption, FactoryOption, duration, names
+
+if TYPE_CHECKING:
+    from outlast.worker.settings import Settings
 
 
 class LogLevel(StrEnum):
@@ -67,7 +70,6 @@ def worker(
     """
     from outlast.cli.apps import find_app
     from outlast.cli.printing import hint
-    from outlast.store import open_store
     from outlast.worker.describe import become_supervisor, describe
 
     overrides: dict[str, Any] = {
@@ -86,7 +88,22 @@ def worker(
         found.target(factory=factory),
         **{name: given for name, given in overrides.items() if given is not None},
     )
-    open_store(settings.url).close()  # what is wrong with it is told here, in one line
+    _try_store(settings)
     sys.stdout.flush()
     sys.stderr.flush()
     become_supervisor(settings)
+
+
+def _try_store(settings: Settings) -> None:
+    """What is wrong with it is told here, in one line. Raises StoreError."""
+    from outlast.store import open_store
+
+    if settings.migrate:
+        from outlast.store.postgres_schema import migrate
+
+        migrate(settings.url)
+    store = open_store(settings.url)
+    try:
+        store.workers()
+    finally:
+        store.close()

@@ -7,6 +7,7 @@ app's start-up, or at the first commit where no lifespan runs; never when it is 
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import cached_property
@@ -19,7 +20,8 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from outlast import queue
-from outlast.errors import AppRefused, OptionRefused
+from outlast.address import is_postgres
+from outlast.errors import AppRefused, NotConfirmed, OptionRefused
 from outlast.fastapi.audit import audit
 from outlast.fastapi.door import Door
 from outlast.fastapi.holds import Holds
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_log = logging.getLogger("outlast.request")
 _queues: WeakKeyDictionary[FastAPI, TaskQueue] = WeakKeyDictionary()
 
 
@@ -54,7 +57,8 @@ class TaskQueue(queue.TaskQueue):
     word: `OUTLAST_STORE`, `OUTLAST_WORKER`. `ordered=False` lifts the order of a request's jobs. `payload_limit` is in
     bytes. `grace` is what running jobs have at shutdown; finished jobs are kept for `retention`. `children` processes
     run `slots` jobs each at a time. `worker_lifespan` takes the place of the app's lifespan in the worker.
-    `commit_timeout` bounds the wait for a commit. Raises OptionRefused, StoreUnusable, AppRefused.
+    `commit_timeout` bounds the wait for a commit. `migrate=True` brings the tables of a PostgreSQL store up to date at
+    start-up, as `outlast migrate` does; an SQLite store always is. Raises OptionRefused, StoreUnusable, AppRefused.
     """
 
     inline: Inline | None
@@ -133,6 +137,8 @@ class TaskQueue(queue.TaskQueue):
     @asynccontextmanager
     async def _running(self, with_worker: bool) -> AsyncIterator[None]:
         """What runs the jobs, from the end of the app's start-up to the begin of its shutdown."""
+        if is_postgres(self.url) and not in_worker():
+            await self._meet_database()
         host = self._wake() if with_worker else None
         if with_worker:
             _spare_the_collector()
@@ -143,6 +149,17 @@ class TaskQueue(queue.TaskQueue):
             if host is not None:
                 await host.astop()
             self._host = None
+
+    async def _meet_database(self) -> None:
+        """What only a person can mend stops the start. One that is away may come back: until then, jobs get 503."""
+        if self.migrate:
+            from outlast.store.postgres_schema import migrate
+
+            await to_thread.run_sync(migrate, self.url)
+        try:
+            await self.aask(lambda store: store.workers())
+        except NotConfirmed as error:
+            _log.error("%s; until then, requests that add tasks are answered 503", error)
 
     def _wake(self) -> Host:
         """Start the worker beside this server, if nobody has. Needs the running loop."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
+from outlast.address import address_of, is_postgres
 from outlast.clock import Clock, SystemClock
 from outlast.errors import StoreUnusable
 from outlast.job import Attempt, Claimed, Ended, JobRecord, NewJob, State
@@ -24,6 +25,8 @@ class WorkerRecord:
 
     id: str
     host: str
+    premises: str
+    """The id of its premises: only who shares them can tell by its lock whether it lives."""
     pid: int
     queues: tuple[str, ...] | None
     """The queues it serves; None for all."""
@@ -65,6 +68,18 @@ class Settled(NamedTuple):
     """None when the fence was lost: another attempt has begun, or the job has ended; nothing was written."""
 
 
+class Listener(Protocol):
+    """Hears what workers and servers on other machines announce."""
+
+    def fileno(self) -> int:
+        """Becomes readable when somebody may have announced something, or when the listener was lost."""
+
+    def heard(self) -> bool:
+        """Whether somebody has, since it was last asked. Raises StoreError when the listener was lost: close it."""
+
+    def close(self) -> None: ...
+
+
 class Store(Protocol):
     """What a store can do. Every method may raise StoreError; `transaction` makes several of them one commit."""
 
@@ -81,6 +96,14 @@ class Store(Protocol):
 
     def close(self) -> None: ...
 
+    # ---- machines
+
+    def announce(self) -> None:
+        """Tell the workers on other machines to look: after a commit, never within it. Raises StoreError."""
+
+    def listener(self) -> Listener | None:
+        """What hears others announce; None where nobody can, or need not. Raises StoreError."""
+
     # ---- the receipt
 
     def insert(self, jobs: Sequence[NewJob]) -> None:
@@ -89,8 +112,8 @@ class Store(Protocol):
     def unhold(self, server: str, ids: Collection[str] | None = None) -> int:
         """Let jobs held by this server start: these ids, or all of them. Returns how many."""
 
-    def holders(self) -> list[str]:
-        """The servers that hold jobs now."""
+    def holders(self) -> list[tuple[str, int]]:
+        """The servers that hold jobs now, each with the time (µs) when its last held job was made."""
 
     # ---- the worker
 
@@ -100,8 +123,8 @@ class Store(Protocol):
     def renew(self, worker: str, lease: timedelta) -> bool:
         """Prolong its lease from now. False when the store no longer knows it (it was taken for dead)."""
 
-    def leave(self, worker: str) -> None:
-        """Forget a worker. One that has running jobs left stays known, so that they are rescued."""
+    def leave(self, worker: str) -> bool:
+        """Forget a worker. One that has running jobs left stays known, so that they are rescued: then False."""
 
     def workers(self) -> list[WorkerRecord]: ...
 
@@ -195,27 +218,39 @@ def store_url(url: str) -> str:
         from outlast.store.sqlite_place import name_and_path
 
         return name_and_path(url)[0]
-    if url.startswith("postgresql:"):
-        return url
+    if is_postgres(url):
+        return address_of(url).url
     raise _nobody_understands(url)
 
 
 def open_store(url: str, *, clock: Clock | None = None, create: bool = True) -> Store:
-    """Open the store of a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`.
+    """Open the store of a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://user@host/base`.
 
-    Makes and migrates it if need be. With `create=False` a store that is not there is an error (a command line never
-    creates one). Raises StoreUnusable with what is wrong and what to do.
+    An SQLite file is made and migrated if need be. With `create=False` one that is not there is an error (a command
+    line never creates one). A PostgreSQL database is first connected to when it is used, and only `migrate` makes
+    tables in it. Without a clock, the store's own. Raises StoreUnusable with what is wrong and what to do.
     """
     if url.startswith("sqlite:"):
         from outlast.store.sqlite import SQLiteStore
 
         return SQLiteStore(url, clock=clock or SystemClock(), create=create)
-    if url.startswith("postgresql:"):
+    if is_postgres(url):
         from outlast.store.postgres import PostgresStore
 
-        return PostgresStore(url, clock=clock or SystemClock(), create=create)
+        return PostgresStore(url, clock=clock)
     raise _nobody_understands(url)
 
 
+def clock_of(url: str) -> Clock:
+    """What tells the time to whoever makes rows for this store: the machine's clock, or that of the database."""
+    if is_postgres(url):
+        from outlast.store import postgres_clock
+
+        return postgres_clock.clock_of(address_of(url).told)
+    return SystemClock()
+
+
 def _nobody_understands(url: str) -> StoreUnusable:
-    return StoreUnusable(f"no store understands {url!r}; use sqlite:///path/to/outlast.db")
+    return StoreUnusable(
+        f"no store understands {url!r}; use sqlite:///path/to/outlast.db, or postgresql://user@host/database"
+    )

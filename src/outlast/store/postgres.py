@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import random
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from outlast import lifecycle
+from outlast.address import address_of
 from outlast.clock import Clock, span, to_micros
 from outlast.errors import JobNotFound
 from outlast.job import Attempt, Claimed, Ended, JobRecord, Lost, NewJob, State, Succeeded
@@ -25,6 +24,7 @@ from outlast.lifecycle import Ending, Standing
 from outlast.store import ALL, JobFilter, QueueRecord, Settled, WorkerRecord
 from outlast.store.named_sql import named_sql
 from outlast.store.postgres_connection import PostgresConnection
+from outlast.store.postgres_listener import PostgresListener, channel_of
 from outlast.store.rows import attempt_record, job_record, outcome_word
 from outlast.store.sqlite import (
     _is_ready_at_once,
@@ -37,23 +37,22 @@ from outlast.store.sqlite import (
     _worker_record,
 )
 
-_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
-SQL = {name: _PARAMETER.sub(r"%(\1)s", sql) for name, sql in named_sql("postgres.sql").items()}
+SQL = named_sql("postgres.sql")
 _PROMOTED = 1000
 _EXPIRED = 1000
 
 
 class PostgresStore:
-    """Keeps jobs in a schema of a database, shared by the processes of many machines."""
+    """Keeps jobs in a schema of a database, shared by the processes of many machines.
 
-    def __init__(self, url: str, *, clock: Clock, create: bool = True) -> None:
-        self._file = PostgresConnection(url)
-        self.url = url
-        self.clock = clock
-        if create:
-            self._file.create(
-                files("outlast.store").joinpath("migrations/postgres_0001.sql").read_text("utf-8")
-            )
+    `url` shows no password. Without a clock given, the time is the database's.
+    """
+
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        self._address = address_of(url)
+        self._file = PostgresConnection(self._address)
+        self.url = self._address.told
+        self.clock = clock or self._file.clock
 
     # ---- commits
 
@@ -65,6 +64,14 @@ class PostgresStore:
 
     def close(self) -> None:
         self._file.close()
+
+    # ---- machines
+
+    def announce(self) -> None:
+        self._file.execute(SQL["announce"], {"channel": channel_of(self._address)})
+
+    def listener(self) -> PostgresListener | None:
+        return PostgresListener.of(self._address)
 
     # ---- the receipt
 
@@ -80,13 +87,14 @@ class PostgresStore:
 
     def unhold(self, server: str, ids: Collection[str] | None = None) -> int:
         parameters = {"server": server, "now": self.clock.now(), "ids": list(ids or ())}
-        with self._file.own_transaction():
+        # Flushed: the server has forgotten them, and outlives the database's crash.
+        with self._file.own_transaction(flush=True):
             return self._file.execute(
                 SQL["unhold_all" if ids is None else "unhold_some"], parameters
             ).rowcount
 
-    def holders(self) -> list[str]:
-        return [server for (server,) in self._file.read(SQL["holders"])]
+    def holders(self) -> list[tuple[str, int]]:
+        return self._file.read(SQL["holders"])
 
     # ---- the worker
 
@@ -94,6 +102,7 @@ class PostgresStore:
         row = {
             "id": worker.id,
             "host": worker.host,
+            "premises": worker.premises,
             "pid": worker.pid,
             "queues": json.dumps(worker.queues),
             "slots": worker.slots,
@@ -108,9 +117,9 @@ class PostgresStore:
         with self._file.own_transaction():
             return self._file.execute(SQL["renew"], {"until": until, "worker": worker}).rowcount == 1
 
-    def leave(self, worker: str) -> None:
+    def leave(self, worker: str) -> bool:
         with self._file.own_transaction():
-            self._file.execute(SQL["leave"], {"worker": worker})
+            return self._file.execute(SQL["leave"], {"worker": worker}).rowcount == 1
 
     def workers(self) -> list[WorkerRecord]:
         return [_worker_record(row) for row in self._file.read(SQL["workers"])]
@@ -136,6 +145,9 @@ class PostgresStore:
                 _ready_sql("claim", alone),
                 {"worker": worker, "now": now, "limit": limit, "queues": served, "unknown": list(unknown)},
             )
+            if rows:
+                # Workers outlive the database's crash: an attempt number that was lost would be given out again.
+                self._file.flush()
         return [Claimed._make(row[3:]) for row in sorted(rows, key=lambda row: row[:3])]
 
     def suspects(self, *, queues: Collection[str] | None = None, unknown: Collection[str] = ()) -> bool:
@@ -413,10 +425,10 @@ def _conditions(which: JobFilter, state: State | None) -> tuple[str, dict[str, A
 def _each_condition(which: JobFilter, state: State | None) -> Iterator[str]:
     yield "true"
     if which.ids is not None:
-        yield "id = ANY(%(ids)s)"
+        yield "id = ANY(CAST(:ids AS text[]))"
     if state is not None:
-        yield "state = %(state)s"
+        yield "state = :state"
     if which.queue is not None:
-        yield "queue = %(queue)s"
+        yield "queue = :queue"
     if which.task is not None:
-        yield "task = %(task)s"
+        yield "task = :task"

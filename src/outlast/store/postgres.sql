@@ -35,13 +35,16 @@ SET held_by = NULL,
 WHERE state = 'queued' AND held_by = :server AND id = ANY(:ids)
 
 -- name: holders
-SELECT DISTINCT held_by FROM jobs WHERE held_by IS NOT NULL AND state = 'queued'
+SELECT held_by, max(created_at)
+FROM jobs
+WHERE held_by IS NOT NULL AND state = 'queued'
+GROUP BY held_by
 
 -- name: enter
-INSERT INTO workers (id, host, pid, queues, slots, started_at, lease_until)
-VALUES (:id, :host, :pid, :queues, :slots, :started_at, :lease_until)
+INSERT INTO workers (id, host, premises, pid, queues, slots, started_at, lease_until)
+VALUES (:id, :host, :premises, :pid, :queues, :slots, :started_at, :lease_until)
 ON CONFLICT (id) DO UPDATE
-SET host = excluded.host, pid = excluded.pid, queues = excluded.queues, slots = excluded.slots,
+SET host = excluded.host, premises = excluded.premises, pid = excluded.pid, queues = excluded.queues, slots = excluded.slots,
     started_at = excluded.started_at, lease_until = excluded.lease_until, unknown = '[]'
 
 -- name: renew
@@ -54,11 +57,14 @@ DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE 
 DELETE FROM workers WHERE id = :worker
 
 -- name: workers
-SELECT id, host, pid, queues, slots, started_at, lease_until FROM workers ORDER BY started_at, id
+SELECT id, host, premises, pid, queues, slots, started_at, lease_until FROM workers ORDER BY started_at, id
 
 -- name: knows_worker
 -- Locked against whoever would take this worker for dead while it claims.
-SELECT 1 FROM workers WHERE id = :worker FOR SHARE
+SELECT 1 FROM workers WHERE id = :worker FOR KEY SHARE
+
+-- name: announce
+SELECT pg_notify(:channel, '')
 
 -- name: lock_worker
 SELECT 1 FROM workers WHERE id = :worker FOR UPDATE

@@ -1,66 +1,47 @@
-"""One connection to one PostgreSQL database: its schema, its transactions, its errors.
+"""One connection to one PostgreSQL database: its schema, its transactions, its losses.
 
-1. Finds the database and the schema that a URL names: `postgresql://user@host/base?schema=outlast`.
-2. Connects when it is first used, and again after the connection was lost.
-3. Makes commits, nested ones joining the outermost; what need not be flushed is not waited for.
-4. Turns whatever PostgreSQL says into a StoreError that tells what happened and what to do.
+1. Connects when it is first used, and again after the connection was lost.
+2. Makes commits, nested ones joining the outermost; what need not be flushed is not waited for.
+3. Speaks PostgreSQL's dialect of our SQL: `:name` for a parameter, tables by the name of their schema.
+4. Keeps the time: the database's clock is measured when it connects, and now and then.
 
-It prepares no statements and keeps nothing in the session, so that a proxy which pools transactions does no harm.
+What goes wrong is worded by `outlast.store.postgres_driver`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from outlast.errors import NotConfirmed, StoreError, StoreUnusable
-
-DEFAULT_SCHEMA = "outlast"
-CONNECT_PATIENCE = 5
-"""Seconds that connecting may take."""
+from outlast.address import Address
+from outlast.clock import steady
+from outlast.errors import NotConfirmed, StoreUnusable
+from outlast.store import postgres_driver as driver
+from outlast.store.postgres_clock import DatabaseClock, clock_of
+from outlast.store.postgres_schema import require_schema
 
 Parameters = Mapping[str, Any]
-
-try:
-    import psycopg
-except ImportError as error:
-    raise StoreUnusable(
-        f"a PostgreSQL store needs psycopg, which is not here ({error}); pip install 'outlast[postgres]'"
-    ) from error
-
-
-def place_of(url: str) -> tuple[str, str]:
-    """What libpq connects to, and the schema. Raises StoreUnusable."""
-    parts = urlsplit(url)
-    query = dict(parse_qsl(parts.query))
-    schema = query.pop("schema", DEFAULT_SCHEMA)
-    if not re.fullmatch(r"[a-z_][a-z0-9_]*", schema):
-        raise StoreUnusable(
-            f"schema={schema!r} in {shown(url)}: use lower-case letters, digits and underscores"
-        )
-    return urlunsplit(parts._replace(scheme="postgresql", query=urlencode(query))), schema
-
-
-def shown(url: str) -> str:
-    """The URL without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":…@")))
+_NOTHING: Parameters = {}
+_PAUSE = 1.0
+"""Seconds from one vain try to connect to the next, at least."""
+_PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
+_TABLE = re.compile(r"\b(FROM|INTO|UPDATE|JOIN) (jobs|attempts|queues|workers)\b")
+_TIME = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
 
 class PostgresConnection:
     """A connection, owned by one thread."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._told = shown(url)
-        self._info, self.schema = place_of(url)
-        self._connection: psycopg.Connection[Any] | None = None
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.clock: DatabaseClock = clock_of(address.told)
+        self._told = address.told
+        self._connection: driver.Connection | None = None
+        self._spoken: dict[str, str] = {}
         self._is_closed = False
+        self._not_before = 0.0
         self._depth = 0
         self._doomed = False
         self._flush_wanted = False
@@ -68,20 +49,45 @@ class PostgresConnection:
 
     # ---- statements
 
-    def execute(self, sql: str, parameters: Parameters = {}) -> psycopg.Cursor[Any]:  # noqa: B006
-        """Run one statement, inside a transaction or on its own."""
-        try:
-            return self._opened().execute(sql, parameters or None)  # type: ignore[arg-type]
-        except psycopg.Error as error:
-            raise self._explained(error) from error
+    def execute(self, sql: str, parameters: Parameters = _NOTHING) -> driver.Cursor:
+        """Run one statement, inside a transaction or on its own.
 
-    def read(self, sql: str, parameters: Parameters = {}) -> list[tuple[Any, ...]]:  # noqa: B006
+        A connection that was lost while nobody used it is nobody's problem: the first statement is given to a new one.
+        """
+        had_one = self._connection is not None
+        try:
+            return self._once(sql, parameters)
+        except NotConfirmed:
+            if self._depth or not had_one or not self._is_lost():
+                raise
+        return self._once(sql, parameters)
+
+    def read(self, sql: str, parameters: Parameters = _NOTHING) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
         return self.execute(sql, parameters).fetchall()
 
     def read_named(self, sql: str, parameters: Parameters) -> list[dict[str, Any]]:
+        """The same, each row by the names of its columns."""
         cursor = self.execute(sql, parameters)
         names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def _once(self, sql: str, parameters: Parameters = _NOTHING) -> driver.Cursor:
+        connection = self._opened()
+        try:
+            return connection.execute(self._dialect(sql), parameters or None)
+        except driver.DriverError as error:
+            if driver.is_of_standby(error):
+                connection.close()
+            raise driver.explained(error, self._told) from error
+
+    def _dialect(self, sql: str) -> str:
+        """Tables by their whole names: a proxy that pools transactions keeps no search path."""
+        spoken = self._spoken.get(sql)
+        if spoken is None:
+            named = _TABLE.sub(rf'\1 "{self.address.schema}".\2', sql)
+            spoken = self._spoken[sql] = _PARAMETER.sub(r"%(\1)s", named)
+        return spoken
 
     # ---- commits
 
@@ -96,7 +102,7 @@ class PostgresConnection:
             raise
         self._leave(None)
 
-    def own_transaction(self, *, flush: bool = False) -> Any:
+    def own_transaction(self, *, flush: bool = False) -> AbstractContextManager[None]:
         """A block that is flushed only if it is the outermost: one that it joins decides for itself."""
         return self.transaction(flush=flush and not self._depth)
 
@@ -137,16 +143,23 @@ class PostgresConnection:
             raise NotConfirmed(f"a part of a transaction on {self._told} failed; nothing of it is written")
 
     def _commit(self) -> None:
-        """One that nobody needs to survive a crash of the database does not wait for its disk."""
-        if not self._flush_wanted:
-            self.execute("SET LOCAL synchronous_commit = off")
-        self.execute("COMMIT")
+        """By the connection that has done the work, or not at all: on another there is nothing to commit."""
+        if self._is_lost():
+            raise NotConfirmed(
+                f"the connection to {self._told} was lost; this was not confirmed, send it again"
+            )
+        # What nobody needs to survive a crash of the database does not wait for its disk.
+        self._once("COMMIT" if self._flush_wanted else "SET LOCAL synchronous_commit = off; COMMIT")
         self._unflushed = not self._flush_wanted
 
     def _roll_back(self) -> None:
-        """A lost connection has rolled back by itself."""
-        if self._connection is not None and not self._connection.closed:
-            self.execute("ROLLBACK")
+        """A lost connection has rolled back by itself; one that cannot is given up."""
+        if self._connection is None or self._connection.closed:
+            return
+        try:
+            self._once("ROLLBACK")
+        except (NotConfirmed, StoreUnusable):
+            self._connection.close()
 
     def _sync(self) -> None:
         """A commit that waits for the disk has everything before it on disk, if it has anything to commit itself."""
@@ -155,54 +168,37 @@ class PostgresConnection:
 
     # ---- the connection
 
-    def _opened(self) -> psycopg.Connection[Any]:
+    def _opened(self) -> driver.Connection:
         if self._is_closed:
             raise StoreUnusable(f"the store {self._told} was closed")
         if self._connection is None or (self._connection.closed and not self._depth):
             self._connection = self._connect()
+        elif not self._depth and self.clock.is_due():
+            self._measure(self._connection)
         return self._connection
 
-    def _connect(self) -> psycopg.Connection[Any]:
+    def _is_lost(self) -> bool:
+        return self._connection is not None and bool(self._connection.closed)
+
+    def _connect(self) -> driver.Connection:
+        """Not again and again: a host that does not answer takes seconds each time, and others wait for this thread."""
+        if steady() < self._not_before:
+            raise NotConfirmed(f"{self._told} could not be reached a moment ago; this is tried again soon")
+        self._not_before = steady() + _PAUSE
+        connection = driver.connect(self.address)
+        self._not_before = 0.0
         try:
-            connection = psycopg.connect(
-                self._info,
-                autocommit=True,
-                prepare_threshold=None,
-                connect_timeout=CONNECT_PATIENCE,
-                application_name="outlast",
-                options=f"-c search_path={self.schema}",
-            )
-        except psycopg.Error as error:
-            raise StoreUnusable(
-                f"{self._told} cannot be reached: {_line(error)}; check its address, that PostgreSQL runs there, and "
-                "that this user may connect"
-            ) from error
+            require_schema(connection, self.address)
+            self._measure(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
-    def create(self, script: str) -> None:
-        """Make the schema and its tables, unless they are there."""
-        with self.transaction(flush=True):
-            self.execute(
-                "SELECT pg_advisory_xact_lock(hashtext('outlast'), hashtext(%(schema)s))",
-                {"schema": self.schema},
-            )
-            if self.read("SELECT to_regclass(%(name)s)", {"name": f"{self.schema}.jobs"})[0][0] is None:
-                self.execute(f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"')
-                self.execute(script)
-
-    # ---- errors
-
-    def _explained(self, error: psycopg.Error) -> StoreError:
-        line = _line(error)
-        if isinstance(error, psycopg.errors.IntegrityError):
-            return StoreError(
-                f"{self._told} refused a row that breaks one of its rules ({line}); this is a defect of Outlast or of "
-                "who wrote the row"
-            )
-        if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
-            return StoreUnusable(f"there is no store in {self._told} yet ({line}); make it: outlast migrate")
-        return NotConfirmed(f"{self._told}: {line}; this was not confirmed, send it again")
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    def _measure(self, connection: driver.Connection) -> None:
+        asked_at = steady()
+        try:
+            (now,) = connection.execute(_TIME).fetchone() or (0,)
+        except driver.DriverError as error:
+            raise driver.explained(error, self._told) from error
+        self.clock.measured(now, asked_at)

@@ -71,6 +71,14 @@ class SQLiteStore:
     def close(self) -> None:
         self._file.close()
 
+    # ---- machines
+
+    def announce(self) -> None:
+        """All who use the file are on this machine, and have a bell."""
+
+    def listener(self) -> None:
+        return None
+
     # ---- the receipt
 
     def insert(self, jobs: Sequence[NewJob]) -> None:
@@ -86,8 +94,8 @@ class SQLiteStore:
         with self._file.own_transaction():
             return self._execute(SQL["unhold_all" if ids is None else "unhold_some"], parameters).rowcount
 
-    def holders(self) -> list[str]:
-        return [server for (server,) in self._file.read(SQL["holders"])]
+    def holders(self) -> list[tuple[str, int]]:
+        return self._file.read(SQL["holders"])
 
     # ---- the worker
 
@@ -95,6 +103,7 @@ class SQLiteStore:
         row = (
             worker.id,
             worker.host,
+            worker.premises,
             worker.pid,
             json.dumps(worker.queues),
             worker.slots,
@@ -108,9 +117,9 @@ class SQLiteStore:
         with self._file.own_transaction():
             return self._execute(SQL["renew"], (self.clock.now() + span(lease), worker)).rowcount == 1
 
-    def leave(self, worker: str) -> None:
+    def leave(self, worker: str) -> bool:
         with self._file.own_transaction():
-            self._execute(SQL["leave"], {"worker": worker})
+            return self._execute(SQL["leave"], {"worker": worker}).rowcount == 1
 
     def workers(self) -> list[WorkerRecord]:
         return [_worker_record(row) for row in self._file.read(SQL["workers"])]
@@ -504,11 +513,12 @@ def _each_condition(which: JobFilter, state: State | None) -> Iterator[str]:
 
 
 def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
-    worker, host, pid, queues, slots, started_at, lease_until = row
+    worker, host, premises, pid, queues, slots, started_at, lease_until = row
     served = json.loads(queues)
     return WorkerRecord(
         id=worker,
         host=host,
+        premises=premises,
         pid=pid,
         queues=None if served is None else tuple(served),
         slots=slots,

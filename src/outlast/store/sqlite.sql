@@ -22,10 +22,14 @@ SET held_by = NULL, ready = iif(waiting = 0 AND run_at <= max(created_at, :now),
 WHERE ready = 0 AND state = 'queued' AND held_by = :server AND id IN (SELECT value FROM json_each(:ids))
 
 -- name: holders
-SELECT DISTINCT held_by FROM jobs WHERE ready = 0 AND state = 'queued' AND held_by IS NOT NULL
+SELECT held_by, max(created_at)
+FROM jobs
+WHERE ready = 0 AND state = 'queued' AND held_by IS NOT NULL
+GROUP BY held_by
 
 -- name: enter
-INSERT OR REPLACE INTO workers (id, host, pid, queues, slots, started_at, lease_until) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT OR REPLACE INTO workers (id, host, premises, pid, queues, slots, started_at, lease_until)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: renew
 UPDATE workers SET lease_until = ? WHERE id = ?
@@ -37,7 +41,7 @@ DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE 
 DELETE FROM workers WHERE id = ?
 
 -- name: workers
-SELECT id, host, pid, queues, slots, started_at, lease_until FROM workers ORDER BY started_at, id
+SELECT id, host, premises, pid, queues, slots, started_at, lease_until FROM workers ORDER BY started_at, id
 
 -- name: knows_worker
 SELECT 1 FROM workers WHERE id = ?

@@ -21,12 +21,14 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from outlast import locks
+from outlast.address import is_postgres
 from outlast.clock import Clock
 from outlast.errors import NotConfirmed, StoreError
 from outlast.job import NewJob, new_id
 from outlast.premises import Premises
 from outlast.store import Store, open_store
 from outlast.store.link import Link, LinkLost, ring
+from outlast.store.postgres_clock import DatabaseClock
 
 T = TypeVar("T")
 Ask = Callable[[Store], Any]
@@ -41,6 +43,7 @@ class Writer:
         self.url = url
         self._clock = clock
         self._premises = None if ":memory:" in url else Premises(url)
+        self._is_shared = is_postgres(url)
         self._link: Link | None = None
         self._thread: _StoreThread | None = None
         self._starting = threading.Lock()
@@ -60,6 +63,8 @@ class Writer:
         """Write jobs, all or none, on disk when this returns. Raises NotConfirmed."""
         link = self._open_link()
         if link is not None:
+            if self.is_behind():
+                self._hand_over(_look)
             try:
                 await link.insert(jobs)
                 return
@@ -88,15 +93,22 @@ class Writer:
         return self._hand_over(ask)
 
     def ring(self) -> None:
-        """Tell the supervisor, if there is one, that something may be claimed."""
+        """Tell the supervisor, if there is one, that something may be claimed; and those of other machines."""
         if self._premises is not None:
             ring(self._premises.socket)
+        if self._is_shared:
+            self._hand_over(_announce)
+
+    def is_behind(self) -> bool:
+        """Whether this process does not know (any more) what time its store has: asking it anything helps."""
+        return isinstance(self._clock, DatabaseClock) and self._clock.is_due()
 
     def server(self) -> str:
         """The id under which this process holds jobs. From now on it has a lock, so that its death is seen."""
         if self._server is None:
             self._server = new_id()
             if self._premises is not None:
+                self._server = f"{self._premises.id}.{self._server}"
                 locks.acquire(self._premises.server(self._server))
         return self._server
 
@@ -189,7 +201,7 @@ class _StoreThread(threading.Thread):
                 inserts.append((item, future))
         if inserts:
             self._insert(inserts)
-        for ask, future in asks:
+        for ask, future in _once_announced(asks):
             _settle(future, lambda ask=ask: ask(self._opened()))  # type: ignore[misc]
         return not stop
 
@@ -221,6 +233,23 @@ class _StoreThread(threading.Thread):
         if self._store is None:
             self._store = open_store(self._url, clock=self._clock)
         return self._store
+
+
+def _look(store: Store) -> None:
+    """Ask something small."""
+    store.workers()
+
+
+def _announce(store: Store) -> None:
+    """Whoever hears nothing finds what is there a second later."""
+    with suppress(StoreError):
+        store.announce()
+
+
+def _once_announced(asks: list[tuple[Ask, Future[Any]]]) -> list[tuple[Ask, Future[Any]]]:
+    """Everything else first, then one announcement for all who want one: it makes commits wait for each other."""
+    announcements = [each for each in asks if each[0] is _announce]
+    return [each for each in asks if each[0] is not _announce] + announcements[:1]
 
 
 def _settle(future: Future[Any], work: Callable[[], Any]) -> None:

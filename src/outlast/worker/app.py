@@ -52,6 +52,7 @@ def settings_of(queue: TaskQueue, target: Target | None = None, *, hosted: bool 
         slots=queue.slots or SLOTS,
         grace=_grace(queue),
         retention=queue.retention,
+        migrate=queue.migrate,
         hosted=hosted,
         log_level=_log_level(),
     )

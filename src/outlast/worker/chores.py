@@ -1,7 +1,8 @@
 """What a worker does now and then for the store's health. Every worker does them; each is safe to do twice.
 
 1. Fail what has expired.
-2. Rescue the jobs of dead workers: on this machine those whose lock is free, and whose children's locks are, too.
+2. Rescue the jobs of dead workers: on this machine those whose lock is free, and whose children's locks are, too;
+   elsewhere those whose lease is over.
 3. Let go what dead servers held.
 4. Prune what ended long ago.
 """
@@ -10,43 +11,52 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 from outlast import locks
-from outlast.clock import to_micros
+from outlast.address import is_postgres
+from outlast.clock import span
 from outlast.premises import Premises
 from outlast.store import Store, WorkerRecord
 from outlast.worker import events
+from outlast.worker.membership import is_alive
 
 _PRUNED = 1000
 """Jobs pruned in a round: a few milliseconds."""
 _ORPHAN_PATIENCE = 2.0
 """Seconds to wait for a killed orphan to be gone before its jobs are left for the next round."""
+_HELD_ELSEWHERE = timedelta(minutes=1)
+"""How long a server on a machine without a living worker may hold a job: nobody can see whether it lives."""
 
 
 def do(store: Store, premises: Premises, worker: str, retention: timedelta) -> bool:
     """All of them, once. True when there is more to prune than one round takes. Raises StoreError."""
     events.expired(store.expire())
-    for other in store.workers():
-        if other.id != worker and _is_dead(store, premises, other):
+    others = [other for other in store.workers() if other.id != worker]
+    living = [other for other in others if is_alive(store, premises, other)]
+    for other in others:
+        if other not in living:
             _rescue(store, premises, other)
-    for server in store.holders():
-        lock = premises.server(server)
-        if locks.is_free(lock):
+    for server, since in store.holders():
+        if _has_left(server, since, store, premises, living):
             events.unheld(server, store.unhold(server))
-            lock.unlink(missing_ok=True)
+            premises.server(server).unlink(missing_ok=True)
     return store.prune(retention, limit=_PRUNED) == _PRUNED
 
 
-def _is_dead(store: Store, premises: Premises, worker: WorkerRecord) -> bool:
-    """On this machine the lock tells, whatever the clock says; elsewhere only the lease can."""
-    if worker.host == socket.gethostname() or store.url.startswith("sqlite:"):
-        return locks.is_free(premises.worker(worker.id))
-    return to_micros(worker.lease_until) < store.clock.now()
+def _has_left(
+    server: str, since: int, store: Store, premises: Premises, living: Collection[WorkerRecord]
+) -> bool:
+    """Whether a server that holds jobs is dead. A worker beside it sees its lock; where none lives, time tells."""
+    its_premises = server.partition(".")[0]
+    if its_premises == premises.id or not is_postgres(store.url):
+        return locks.is_free(premises.server(server))
+    is_minded = any(worker.premises == its_premises for worker in living)
+    return not is_minded and since + span(_HELD_ELSEWHERE) < store.clock.now()
 
 
 def _rescue(store: Store, premises: Premises, worker: WorkerRecord) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
+from outlast.address import shown
 from outlast.clock import steady
 from outlast.job import Claimed, State
 from outlast.lifecycle import Ending
@@ -27,7 +28,7 @@ def worker_started(worker: str, settings: Settings) -> None:
         "worker started: app %s, store %s, queues %s, %d children of %d slots each (%d cores), %d attempts unless a "
         "task says otherwise, grace %s, ended jobs kept for %s; worker=%s",
         settings.target.name,
-        settings.url,
+        shown(settings.url),
         ", ".join(settings.queues) if settings.queues else "all",
         settings.children,
         settings.slots,

@@ -11,7 +11,8 @@ import socket
 from datetime import timedelta
 
 from outlast import locks
-from outlast.clock import steady, to_instant
+from outlast.address import is_postgres
+from outlast.clock import steady, to_instant, to_micros
 from outlast.errors import StoreError
 from outlast.job import new_id
 from outlast.premises import Premises
@@ -60,6 +61,7 @@ class Membership:
         record = WorkerRecord(
             id=self.id,
             host=socket.gethostname(),
+            premises="" if self._premises is None else self._premises.id,
             pid=os.getpid(),
             queues=self._queues,
             slots=self._slots,
@@ -97,17 +99,30 @@ class Membership:
 
     def begin_anew(self) -> None:
         """As another worker, that the store does not know yet. What the old one had is for whoever rescues it."""
-        self._unlock()
+        self._unlock(remove=False)
         self.id = new_id()
         self.is_known = False
         self.lock()
 
     def leave(self, store: Store) -> None:
         """Be no worker any more. Raises StoreError."""
-        store.leave(self.id)
+        is_forgotten = store.leave(self.id)
         self.is_known = False
-        self._unlock()
+        self._unlock(remove=is_forgotten)
 
-    def _unlock(self) -> None:
+    def _unlock(self, *, remove: bool) -> None:
+        """The file stays while the store knows the worker: it says that the worker is dead."""
         if self._premises is not None:
-            locks.release(self._premises.worker(self.id), remove=True)
+            locks.release(self._premises.worker(self.id), remove=remove)
+
+
+def is_alive(store: Store, premises: Premises, worker: WorkerRecord) -> bool:
+    """Whether a worker lives. Where its lock can be seen the lock tells, whatever the clock says; else its lease.
+
+    Who uses a file is on its machine. Of others neither the host's name nor a process id would tell: two containers may
+    share both, and see none of each other.
+    """
+    lock = premises.worker(worker.id)
+    if not is_postgres(store.url) or (worker.premises == premises.id and lock.exists()):
+        return not locks.is_free(lock)
+    return to_micros(worker.lease_until) >= store.clock.now()

@@ -31,6 +31,8 @@ class Settings:
     grace: timedelta = timedelta(seconds=8)
     retention: timedelta = timedelta(days=7)
     lease: timedelta = timedelta(seconds=15)
+    migrate: bool = False
+    """Whether whoever starts brings the tables of a PostgreSQL store up to date."""
     hosted: bool = False
     """Started by a server: leaves when that server is gone, and at once when another is on duty."""
     log_level: str = "INFO"

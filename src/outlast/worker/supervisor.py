@@ -20,15 +20,16 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from outlast.clock import SystemClock, steady
+from outlast.clock import steady
 from outlast.errors import NotConfirmed, StoreError, StoreUnusable
 from outlast.job import Claimed, Crashed, Ended, Outcome, Released
 from outlast.premises import Premises
-from outlast.store import Settled, Store, open_store
+from outlast.store import Settled, Store, clock_of, open_store
 from outlast.worker import chores, events
 from outlast.worker.children import CANCEL, SHUTDOWN, TIMEOUT, Child, Running
 from outlast.worker.clock_watch import ClockWatch
 from outlast.worker.membership import Membership
+from outlast.worker.neighbours import Neighbours
 from outlast.worker.nursery import Nursery
 from outlast.worker.outcomes import from_message, unwritable
 from outlast.worker.seat import Seat, Write
@@ -50,7 +51,7 @@ class Supervisor:
     def __init__(self, settings: Settings, host: int | None = None) -> None:
         self._settings = settings
         self._host = host
-        self._clock = SystemClock()
+        self._clock = clock_of(settings.url)
         self._clock_watch = ClockWatch(self._clock.now(), steady())
         self._premises = Premises(settings.url)
         self._membership = Membership(
@@ -63,6 +64,7 @@ class Supervisor:
         self._seat = Seat(
             self._premises, self._selector, on_ring=self._on_ring, on_server_gone=self._on_server_gone
         )
+        self._neighbours = Neighbours(self._selector, self._on_ring)
         self._running: dict[str, Running] = {}
         self._ends: list[tuple[Running, Ended]] = []
         self._unknown: set[str] = set()
@@ -112,7 +114,7 @@ class Supervisor:
         self._nursery = Nursery(self._settings, self.id, self._premises, self._selector, self._on_child)
         self._nursery.tend(steady())
         self._store = open_store(self._settings.url, clock=self._clock)
-        self._membership.enter(self._store)
+        self._membership.keep(self._store)  # a store that cannot be reached now can be later
         events.worker_started(self.id, self._settings)
         self._do_chores()
 
@@ -142,7 +144,12 @@ class Supervisor:
         now = steady()
         if self._can_claim() and self._look and self._nursery.free() > 0 and now >= self._pause_until:
             return 0.0
-        timers = [self._next_chores, self._membership.renew_at, self._nursery.next_look]
+        timers = [
+            self._next_chores,
+            self._membership.renew_at,
+            self._nursery.next_look,
+            self._neighbours.tell_at,
+        ]
         if self._next_due is not None:
             timers.append(max(self._next_due, self._pause_until))
         if self._deadlines:
@@ -265,6 +272,8 @@ class Supervisor:
         self._ends = []
         for write in writes:
             write.confirm()
+        if writes and not self._takes_all():
+            self._neighbours.owe()
         for (running, _), end in zip(ends, settled, strict=True):
             events.attempt_ended(running, end)
         if claimed:
@@ -290,6 +299,10 @@ class Supervisor:
             if not self._look:
                 self._set_next_due()
         return settled, claimed, alone
+
+    def _takes_all(self) -> bool:
+        """Whether nothing was left that another worker could have taken instead."""
+        return self._can_claim() and not self._look and self._settings.queues is None
 
     def _claim(self) -> list[Claimed]:
         """For every free slot; there may be more where all were filled."""
@@ -385,8 +398,10 @@ class Supervisor:
         while self._deadlines and self._deadlines[0][0] <= now:
             _, job_id, attempt = heapq.heappop(self._deadlines)
             self._stop_attempt(job_id, attempt, TIMEOUT)
-        if now >= self._membership.renew_at and not self._membership.keep(self._store):
-            self._cut_off()
+        if now >= self._membership.renew_at:
+            self._renew()
+        if now >= self._neighbours.tell_at:
+            self._try(self._neighbours.tell)
         if now >= self._next_chores:
             self._do_chores()
         elif self._was_rung:
@@ -414,6 +429,12 @@ class Supervisor:
         running.is_stuck = True
         self._nursery.replace(running.child, steady() + self._settings.grace.total_seconds())
 
+    def _renew(self) -> None:
+        """And look for strays: a database that crashed has forgotten endings, and may be back unnoticed."""
+        self._may_have_strays = True
+        if not self._membership.keep(self._store):
+            self._cut_off()
+
     def _cut_off(self) -> None:
         """The lease is over: others may run our jobs. End ours, and begin again as a new worker."""
         events.lease_lost(self.id, len(self._running))
@@ -435,10 +456,11 @@ class Supervisor:
             self._take_what_is_free()
             if self._may_have_strays:
                 self._release_strays()
-            self._stop_cancelled()
+            self._stop_cancelled(self._store)
             if chores.do(self._store, self._premises, self.id, self._settings.retention):
                 self._next_chores = steady() + _MORE_CHORES
             self._suspicion |= self._store.suspects(queues=self._settings.queues, unknown=self._unknown)
+            self._neighbours.listen(self._store)
         except StoreError as error:
             events.store_failed(error)
 
@@ -456,14 +478,18 @@ class Supervisor:
 
     def _answer_bell(self) -> None:
         """Somebody rang: there is something to claim, or to cancel."""
+        self._try(self._stop_cancelled)
+
+    def _try(self, work: Callable[[Store], object]) -> None:
+        """What can wait for the next round, if the store fails."""
         try:
-            self._stop_cancelled()
+            work(self._store)
         except StoreError as error:
             events.store_failed(error)
 
-    def _stop_cancelled(self) -> None:
+    def _stop_cancelled(self, store: Store) -> None:
         self._was_rung = False
-        for job_id, attempt in self._store.cancels(self.id):
+        for job_id, attempt in store.cancels(self.id):
             self._stop_attempt(job_id, attempt, CANCEL)
 
     # ---- leave -----------------------------------------------------------------------------------------------------
@@ -514,7 +540,8 @@ class Supervisor:
     def _close(self) -> None:
         if self._ends:
             events.left_unsettled(len(self._ends))
-        self._membership.leave(self._store)
+        self._neighbours.close()
+        self._try(self._membership.leave)
         self._store.close()
         events.worker_left(self.id)
 

@@ -2,6 +2,11 @@
 -- Instants and durations are whole microseconds. A job's state machine is docs/lifecycle.md.
 -- Names are compared by their bytes (COLLATE "C"), as everywhere else.
 
+CREATE TABLE schema_version (
+    version    integer PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
 CREATE TABLE jobs (
     seq                 bigint  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id                  text    COLLATE "C" NOT NULL UNIQUE,
@@ -87,6 +92,7 @@ CREATE TABLE queues (
 CREATE TABLE workers (
     id          text    COLLATE "C" PRIMARY KEY,
     host        text    NOT NULL,
+    premises    text    NOT NULL,           -- where its lock files lie: whoever shares them sees whether it lives
     pid         integer NOT NULL,
     queues      text    NOT NULL,           -- JSON: the names it serves, or null for all
     slots       integer NOT NULL,

@@ -6,3 +6,4 @@ ALTER TABLE jobs ADD COLUMN context TEXT;   -- JSON: what travels from where it 
 CREATE INDEX jobs_with_files ON jobs (files) WHERE files IS NOT NULL;
 
 ALTER TABLE workers ADD COLUMN unknown TEXT NOT NULL DEFAULT '[]';   -- JSON: tasks of queued jobs that its code does not have
+ALTER TABLE workers ADD COLUMN premises TEXT NOT NULL DEFAULT '';   -- where its lock files lie: whoever shares them sees whether it lives
