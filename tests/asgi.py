@@ -1,14 +1,12 @@
 """A client that talks ASGI itself, so that a test sees what was in the store at the moment each message was sent."""
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from outlast import TaskQueue
 from outlast.job import JobRecord
+from tests.stores import locked
 
 
 @dataclass
@@ -76,16 +74,14 @@ async def get(app: Any, send: Any) -> None:
     await app(_scope("/", "GET", "http"), receive, send)
 
 
-async def get_and_leave(app: Any, queue: TaskQueue, path: Path) -> asyncio.Task[Exchange]:
+async def get_and_leave(app: Any, queue: TaskQueue) -> asyncio.Task[Exchange]:
     """A request to `/` whose client goes away while its commit waits for the store, which somebody else holds."""
     queue.tell(lambda store: store.counts())
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with locked(queue.url):
         request = asyncio.create_task(call(app, queue, "/"))
         await asyncio.sleep(0)  # nothing before the commit waits
         request.cancel()
         await asyncio.wait([request])
-        other.execute("ROLLBACK")
     return request
 
 

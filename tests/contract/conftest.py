@@ -1,7 +1,6 @@
 """The stores that the contract holds for. Each test here runs on every one of them, and none is skipped for one."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,24 +8,10 @@ import pytest
 from outlast.clock import ManualClock
 from outlast.store import Store, open_store
 from tests.contract.making import worker_record
-from tests.postgresql import new_store
+from tests.stores import STORES, name_of
 
 
-@contextmanager
-def sqlite(folder: Path) -> Iterator[str]:
-    yield f"sqlite:///{folder / 'outlast.db'}"
-
-
-@contextmanager
-def postgres(_: Path) -> Iterator[str]:
-    with new_store() as url:
-        yield url
-
-
-STORES = [sqlite, postgres]
-
-
-@pytest.fixture(params=STORES, ids=lambda store: store.__name__)
+@pytest.fixture(params=STORES, ids=name_of)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     with request.param(tmp_path) as url:
         yield url

@@ -38,8 +38,8 @@ from outlast.job import (
     TimedOut,
 )
 from outlast.store import JobFilter, open_store
-from tests.contract.conftest import STORES
 from tests.contract.making import new_chain, new_job, worker_record
+from tests.stores import STORES, name_of
 
 SECOND = 1_000_000
 WORKERS = ("w1", "w2")
@@ -285,7 +285,7 @@ class Machine(RuleBasedStateMachine):
         assert all(known.state.ended for known in self.known.values())
 
 
-@pytest.mark.parametrize("place", STORES, ids=lambda place: place.__name__)
+@pytest.mark.parametrize("place", STORES, ids=name_of)
 def test_a_store_keeps_its_promises_whatever_happens(place):
     machine = type("Machine", (Machine,), {"place": staticmethod(place)})
 

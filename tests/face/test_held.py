@@ -4,7 +4,6 @@ import asyncio
 import functools
 import logging
 import sqlite3
-from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -220,7 +219,7 @@ async def test_a_client_that_goes_away_during_the_commit_leaves_nothing_held(app
     async def add(background: BackgroundTasks):
         background.add_task(job)
 
-    request = await get_and_leave(app, queue, Path(store.removeprefix("sqlite:///")))
+    request = await get_and_leave(app, queue)
 
     assert request.cancelled()
     assert views_now(queue) == ["queued"]

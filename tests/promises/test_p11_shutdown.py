@@ -251,10 +251,11 @@ def test_a_store_that_fails_does_not_keep_a_worker(house: House) -> None:
     """
     before = """
 from outlast.errors import NotConfirmed
+from outlast.store.postgres import PostgresStore
 from outlast.store.sqlite import SQLiteStore
 def settle(self, ends):
     raise NotConfirmed("the disk is full")
-SQLiteStore.settle = settle
+PostgresStore.settle = SQLiteStore.settle = settle
 """
     worker = house.worker(grace=SHORT, before=before)
     job = house.add("app:hold", {"door": "door"})

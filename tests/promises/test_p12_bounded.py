@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import statistics
 import time
 from collections.abc import Callable
@@ -10,13 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 
 from outlast.clock import SystemClock, span
-from outlast.job import Crashed, Ended, Erred, NewJob, Outcome, Succeeded
+from outlast.job import Crashed, Ended, Erred, Outcome, Succeeded
 from outlast.queue import TaskQueue
 from outlast.store import JobFilter, Store, open_store
 from outlast.store.sqlite import SQLiteStore
 from outlast.worker.app import settings_of
 from tests.contract.making import LEASE, new_chain, new_job, put, worker_record
 from tests.rows import row
+from tests.stores import execute
 from tests.worker.harness import House
 
 NOW = timedelta(0)
@@ -59,7 +59,7 @@ def test_what_ended_lately_is_kept(house: House) -> None:
     house.worker(retention=timedelta(hours=1))
     young = house.add("app:work")
     house.result(young)
-    _finish(house.store, house.folder / "outlast.db", 1, ended_ago=timedelta(hours=2))
+    _finish(house.store, house.url, 1, ended_ago=timedelta(hours=2))
 
     house.until(lambda: len(_ids(house.store)) == 1, "the old one to be gone")
     assert _ids(house.store) == {young}
@@ -70,7 +70,7 @@ def test_pruning_keeps_up_with_a_busy_worker(house: House) -> None:
 
     Break it: in Supervisor._do_chores, wait a second after each round.
     """
-    _finish(house.store, house.folder / "outlast.db", 30_000, ended_ago=timedelta(days=30))
+    _finish(house.store, house.url, 30_000, ended_ago=timedelta(days=30))
 
     house.worker()
 
@@ -107,8 +107,8 @@ def test_claiming_costs_the_same_with_ten_finished_jobs_or_three_hundred_thousan
     Break it: drop the index jobs_ready from the migration.
     """
     small, large = (open_store(f"sqlite:///{tmp_path / name}.db") for name in ("small", "large"))
-    _finish(small, tmp_path / "small.db", 10)
-    _finish(large, tmp_path / "large.db", 300_000)
+    _finish(small, small.url, 10)
+    _finish(large, large.url, 300_000)
 
     for store in (small, large):
         store.enter(worker_record("w", store.clock))
@@ -126,20 +126,15 @@ def _ids(store: Store) -> set[str]:
     return {record.id for record in store.find()}
 
 
-def _finish(store: Store, path: Path, jobs: int, *, ended_ago: timedelta = NOW) -> None:
-    """Fill a store with succeeded jobs that ended so long ago: too many to enqueue them one by one."""
+def _finish(store: Store, url: str, jobs: int, *, ended_ago: timedelta = NOW) -> None:
+    """Fill a store with succeeded jobs that ended so long ago: too many to run them one by one."""
     ended = SystemClock().now() - span(ended_ago)
-    job = row(ended, task="app:work")
-    columns = ", ".join(NewJob._fields)
-    values = ", ".join(["printf('%036d', value)", *("?" for _ in job[1:])])
-    with sqlite3.connect(path) as connection:
-        connection.execute(
-            f"WITH RECURSIVE numbers (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM numbers WHERE value < {jobs})"
-            f" INSERT INTO jobs ({columns}, state, ready, attempt, started_at, finished_at)"
-            f" SELECT {values}, 'succeeded', 0, 1, ?, ? FROM numbers",
-            (*job[1:], ended, ended),
-        )
-    connection.close()
+    store.insert([row(ended, task="app:work", queue="finished") for _ in range(jobs)])
+    execute(
+        url,
+        "UPDATE jobs SET state = 'succeeded', ready = 0, attempt = 1, started_at = created_at, finished_at = created_at"
+        " WHERE queue = 'finished'",
+    )
     assert store.counts()["succeeded"] >= jobs
 
 

@@ -4,9 +4,7 @@ If the commit is not confirmed, the client gets 503 with Retry-After. What is ad
 """
 
 import logging
-import sqlite3
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from fastapi import Depends, FastAPI, WebSocket
@@ -16,6 +14,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 
 from outlast import BackgroundTasks, TaskQueue
 from tests.asgi import call, get, get_and_leave, jobs, tasks
+from tests.stores import execute, locked
 
 
 def early(number: int = 0): ...
@@ -52,9 +51,7 @@ async def test_they_are_on_disk_then(app, queue, store):
 
     async def send(message):
         if message["type"] == "http.response.start":
-            with sqlite3.connect(store.removeprefix("sqlite:///")) as connection:
-                seen.append(connection.execute("SELECT count(*) FROM jobs").fetchone())
-            connection.close()
+            seen.extend(execute(store, "SELECT count(*) FROM jobs"))
 
     await get(app, send)
 
@@ -83,11 +80,8 @@ async def test_a_commit_that_is_not_confirmed_is_answered_with_503(app, store, c
         return "done"
 
     queue.tell(lambda store: store.counts())  # the store is there
-    with sqlite3.connect(store.removeprefix("sqlite:///"), isolation_level=None) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with locked(store):
         exchange = await call(app, queue, "/")
-        other.execute("ROLLBACK")
-    other.close()
 
     assert exchange.error is None
     assert exchange.status == 503
@@ -152,7 +146,7 @@ async def test_a_client_that_goes_away_during_the_commit_does_not_undo_it(app, s
     async def add(tasks: BackgroundTasks):
         tasks.add_task(early)
 
-    request = await get_and_leave(app, queue, Path(store.removeprefix("sqlite:///")))
+    request = await get_and_leave(app, queue)
 
     assert request.cancelled()
     queue.tell(lambda store: None)  # what was handed over before is done

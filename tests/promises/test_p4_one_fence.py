@@ -1,7 +1,8 @@
 """P4: one attempt of a job holds the fence, and only it can end the job.
 
-A worker on the same machine is dead when its lock is free. To have a living one taken for dead, its supervisor is
-stopped and its lock files are removed, as a person might who tidies up; a lease that ran out does the same elsewhere.
+A worker on the same machine is dead when its lock is free, one elsewhere when its lease is over. To have a living one
+taken for dead, its supervisor is stopped, its lock files are removed, as a person might who tidies up, and its lease
+is ended.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import timedelta
 import pytest
 
 from outlast.job import State
+from tests.stores import execute
 from tests.worker.harness import TASKS, House, Process
 
 APP = (
@@ -107,9 +109,10 @@ def _stopped_after_its_task(house: House, err: bool) -> tuple[Process, str]:
 
 
 def _taken_for_dead(house: House, old: Process) -> Process:
-    """A second worker, which finds no lock of the first."""
+    """A second worker, which finds no lock of the first, and its lease over."""
     for lock in house.premises.folder.glob("worker.*.lock"):
         lock.unlink()
+    execute(house.url, "UPDATE workers SET lease_until = 0")
     assert old.is_alive
     new = house.worker()
     house.logged(new, "rescued 1 jobs of the dead worker")

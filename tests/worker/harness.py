@@ -291,9 +291,9 @@ class Process:
 class House:
     """A folder, an app, a store, and the processes that use them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str | None = None) -> None:
         self.folder = folder
-        self.url = store_url(f"sqlite:///{folder / 'outlast.db'}")
+        self.url = store_url(url or f"sqlite:///{folder / 'outlast.db'}")
         self.premises = Premises(self.url)
         self.mark = new_id()
         self.processes: list[Process] = []
@@ -378,7 +378,7 @@ class House:
     def start(self, command: Sequence[str], **popen: Any) -> Process:
         """Start any process in the house: it is ended with it, and so is what it starts."""
         log = self.folder / f"process-{len(self.processes)}.log"
-        env = {**os.environ, **popen.pop("env", {}), _MARK: self.mark}
+        env = {**os.environ, "OUTLAST_STORE": self.url, **popen.pop("env", {}), _MARK: self.mark}
         with log.open("wb") as out:
             started = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, cwd=self.folder, **popen
