@@ -73,7 +73,7 @@ def shared() -> str:
         return named
     if _lets_us_in(LOCAL):
         return LOCAL
-    server = Server(Path(tempfile.mkdtemp(prefix="outlast-postgres-")))
+    server = Server()
     atexit.register(server.close)
     server.start()
     return server.url
@@ -94,8 +94,8 @@ def _require(url: str) -> None:
 class Server:
     """A PostgreSQL of a test's own, which it may stop, kill and start again."""
 
-    def __init__(self, folder: Path, *, host: str = "127.0.0.1") -> None:
-        self.folder = folder
+    def __init__(self, *, host: str = "127.0.0.1") -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="outlast-postgres-"))
         self.host = host
         self.port = _free_port()
         self.url = f"postgresql://postgres@{host}:{self.port}/postgres"
@@ -104,13 +104,13 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait until it lets us in."""
-        log = (self.folder / "log").open("ab")
         command = [
             _program("postgres"),
             *("-D", str(self.folder / "data"), "-p", str(self.port), "-k", str(self.folder)),
             *("-c", f"listen_addresses={self.host}", "-c", "max_connections=200"),
         ]
-        self._process = subprocess.Popen(command, stdout=log, stderr=log, **_as_nobody())
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, **_as_nobody())
         assert polled(lambda: _lets_us_in(self.url), 30), (self.folder / "log").read_text()
 
     def stop(self, *, mode: str = "fast") -> None:
@@ -126,7 +126,6 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         if os.getuid() == 0:  # PostgreSQL refuses to run as root
             os.chown(self.folder, _NOBODY.pw_uid, _NOBODY.pw_gid)
         subprocess.run(

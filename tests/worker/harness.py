@@ -342,18 +342,29 @@ class House:
 
     # ---- processes
 
-    def worker(self, app: str = "app", *, before: str = "", group: bool = False, **settings: Any) -> Process:
+    def worker(
+        self,
+        app: str = "app",
+        *,
+        before: str = "",
+        group: bool = False,
+        within: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> Process:
         """Start a supervisor. Short grace and lease, one child with eight slots, unless `settings` say otherwise.
 
         `before` is code that its process runs first: a store that fails, say. `group`: as a shell starts a job, in a
-        process group of its own.
+        process group of its own. `within`: the words before its command that bring it to another host.
         """
         reading, writing = os.pipe()
         os.write(writing, json.dumps(self.settings(app, **settings).to_message()).encode() + b"\n")
         os.close(writing)
-        command = [sys.executable, "-P", "-c", before + _SUPERVISE, "supervise", str(reading)]
+        command = [*within, sys.executable, "-P", "-c", before + _SUPERVISE, "supervise", str(reading)]
         try:
-            return self.start(command, pass_fds=[reading], process_group=0 if group else None)
+            return self.start(
+                command, pass_fds=[reading], process_group=0 if group else None, env=dict(env or {})
+            )
         finally:
             os.close(reading)
 

@@ -20,6 +20,7 @@ class PostgresListener:
     def __init__(self, connection: driver.Connection, address: Address) -> None:
         self._connection = connection
         self._address = address
+        self._descriptor = connection.fileno()  # one that is lost does not tell it any more
 
     @classmethod
     def of(cls, address: Address) -> PostgresListener | None:
@@ -38,7 +39,7 @@ class PostgresListener:
         return cls(connection, address)
 
     def fileno(self) -> int:
-        return self._connection.fileno()
+        return self._descriptor
 
     def heard(self) -> bool:
         try:
