@@ -71,7 +71,7 @@ def shared() -> str:
     if named:
         _require(named)
         return named
-    if _lets_us_in(LOCAL):
+    if lets_us_in(LOCAL):
         return LOCAL
     server = Server()
     atexit.register(server.close)
@@ -79,7 +79,7 @@ def shared() -> str:
     return server.url
 
 
-def _lets_us_in(url: str) -> bool:
+def lets_us_in(url: str) -> bool:
     try:
         _require(url)
     except psycopg.OperationalError:
@@ -97,7 +97,7 @@ class Server:
     def __init__(self, *, host: str = "127.0.0.1") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="outlast-postgres-"))
         self.host = host
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"postgresql://postgres@{host}:{self.port}/postgres"
         self._process: subprocess.Popen[bytes] | None = None
         self._make()
@@ -111,7 +111,7 @@ class Server:
         ]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, **_as_nobody())
-        assert polled(lambda: _lets_us_in(self.url), 30), (self.folder / "log").read_text()
+        assert polled(lambda: lets_us_in(self.url), 30), (self.folder / "log").read_text()
 
     def stop(self, *, mode: str = "fast") -> None:
         """`fast` ends every connection and flushes; `immediate` is a crash: what was not flushed is lost."""
@@ -175,7 +175,7 @@ def _program(name: str) -> str:
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
