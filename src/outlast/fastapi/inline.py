@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 from outlast.clock import steady
+from outlast.context import Variables
 from outlast.errors import Retry, TaskUnknown
 from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, Stopped, TimedOut
 from outlast.premises import Premises
@@ -162,7 +163,7 @@ class Inline:
 
     async def _attempt(self, job: Claimed) -> None:
         began = Begun(job, steady())
-        outcome, error = await _outcome_of(job)
+        outcome, error = await _outcome_of(job, self._queue.context)
         end = Ended(job.id, job.attempt, outcome)
         (settled,) = await self._queue.atell(lambda store: store.settle([end]))
         events.attempt_ended(began, settled)
@@ -224,10 +225,10 @@ class Begun:
     since: float
 
 
-async def _outcome_of(job: Claimed) -> tuple[Outcome, BaseException | None]:
+async def _outcome_of(job: Claimed, variables: Variables) -> tuple[Outcome, BaseException | None]:
     """What an attempt came to; and the error that FastAPI would have raised, if any."""
     try:
-        call = executor.begin(job)
+        call = executor.begin(job, variables)
     except TaskUnknown as error:
         return Released(str(error), _UNKNOWN_PAUSE, begun=False), None
     if isinstance(call, Outcome):

@@ -24,6 +24,7 @@ from outlast.fastapi.audit import audit
 from outlast.fastapi.door import Door
 from outlast.fastapi.holds import Holds
 from outlast.fastapi.inline import Inline, Turn
+from outlast.fastapi.receipt import current
 from outlast.handle import Job
 from outlast.job import NewJob
 from outlast.role import in_worker, is_importing
@@ -44,7 +45,8 @@ class TaskQueue(queue.TaskQueue):
     itself), "external" (`outlast worker`, started by you) or "inline" (the server itself). The environment has the last
     word: `OUTLAST_STORE`, `OUTLAST_WORKER`. `ordered=False` lifts the order of a request's jobs. `payload_limit` is in
     bytes. `grace` is what running jobs have at shutdown; finished jobs are kept for `retention`. `children` processes
-    run `slots` jobs each at a time. `worker_lifespan` takes the place of the app's lifespan in the worker.
+    run `slots` jobs each at a time. `worker_lifespan` takes the place of the app's lifespan in the worker. `context`
+    are context variables whose values travel with each job.
     `commit_timeout` bounds the wait for a commit. Raises OptionRefused, StoreUnusable, AppRefused.
     """
 
@@ -138,6 +140,10 @@ class TaskQueue(queue.TaskQueue):
             self._host = Host(settings_of(self, hosted=True))
         self._host.start()
         return self._host
+
+    def _request_id(self) -> str | None:
+        receipt = current.get()
+        return super()._request_id() or (None if receipt is None else receipt.request_id)
 
     # ---- commits
 

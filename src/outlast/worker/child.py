@@ -29,11 +29,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from outlast import locks, role, wire
+from outlast.context import Variables
 from outlast.errors import AppNotFound, TaskUnknown
 from outlast.job import Claimed, Outcome
 from outlast.queue import TaskQueue
 from outlast.target import Target
-from outlast.worker import executor
+from outlast.worker import executor, log_records
 from outlast.worker.app import find_queue, lifespan_of
 from outlast.worker.outcomes import to_message
 from outlast.worker.threads import Threads
@@ -46,6 +47,7 @@ def main(descriptor: int) -> None:
     role.enter_worker()
     _tell_crashes()
     _tell_lines()
+    log_records.install()
     _ignore_signals()
     channel = Channel(socket.socket(fileno=descriptor))
     verb, orders = channel.receive()
@@ -53,7 +55,7 @@ def main(descriptor: int) -> None:
     locks.acquire(Path(orders["lock"]))
     try:
         queue = _imported(Target.from_message(orders["target"]), orders["url"])
-        _run(Child(channel, orders["slots"]).serve(lifespan_of(queue)))
+        _run(Child(channel, orders["slots"], queue.context).serve(lifespan_of(queue)))
     except BaseException as error:
         channel.send("unready", _why(error))
         raise SystemExit(1) from None
@@ -143,8 +145,9 @@ def _end_with_forks() -> NoReturn:
 class Child:
     """Runs what the supervisor sends, and answers with outcomes."""
 
-    def __init__(self, channel: Channel, slots: int) -> None:
+    def __init__(self, channel: Channel, slots: int, variables: Variables) -> None:
         self._channel = channel
+        self._variables = variables
         self._threads = Threads(slots)
         self._threaded: dict[str, int] = {}  # job → its thread; 0 before it has one
         self._tasks: dict[str, asyncio.Task[None]] = {}  # the loop's own
@@ -183,7 +186,7 @@ class Child:
         awaited = []
         for job in jobs:
             try:
-                call = executor.begin(job)
+                call = executor.begin(job, self._variables)
             except TaskUnknown as error:
                 self._channel.send("unknown", job.id, job.attempt, job.task, str(error))
                 continue

@@ -11,33 +11,24 @@ import inspect
 import logging
 import traceback
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass
 from types import CoroutineType
 from typing import Any
 
-from outlast import names
+from outlast import context, names, request_id
 from outlast.clock import span
+from outlast.context import NO_VARIABLES, Carried, Variables
 from outlast.errors import Fail, LuggageMisfit, Retry, Snooze, TaskUnknown
 from outlast.job import Claimed, Erred, Outcome, Released, Snoozed, Stopped, Succeeded
 from outlast.luggage import Signature, pack_value
 from outlast.retry import StoredPolicy
+from outlast.worker.surroundings import Surroundings
 
 MISFIT_PAUSE = 30_000_000
 """Microseconds before a job whose arguments do not fit this code is offered again (to other code, it is hoped)."""
 _LONGEST_LINE = 1_000
 _LONGEST_TRACEBACK = 100_000
 """Characters kept of an error: a message may quote the whole of what it complains about."""
-
-
-@dataclass(frozen=True, slots=True)
-class CurrentJob:
-    """The job that the running code belongs to."""
-
-    id: str
-    attempt: int
-    task: str
-    failures: int
 
 
 @dataclass(slots=True)
@@ -49,55 +40,47 @@ class Run:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     is_async: bool
+    carried: Carried
 
 
 _log = logging.getLogger("outlast.worker")
-_current: ContextVar[Claimed | None] = ContextVar("outlast_current_job", default=None)
 _functions: dict[str, tuple[Callable[..., Any], Signature, bool]] = {}
 
 
-def current_job() -> CurrentJob | None:
-    """The job that is running this code; None outside a task."""
-    job = _current.get()
-    return None if job is None else CurrentJob(job.id, job.attempt, job.task, job.failures)
-
-
-def begin(job: Claimed) -> Run | Outcome:
+def begin(job: Claimed, variables: Variables = NO_VARIABLES) -> Run | Outcome:
     """The call that a job asks for, or what its attempt came to if there is none to make.
 
-    Raises TaskUnknown when this code does not have the task: the job then waits for a worker that does.
+    `variables` are the context variables that this code registers. Raises TaskUnknown when this code does not have the
+    task: the job then waits for a worker that does.
     """
     func, signature, is_async = _functions.get(job.task) or _find(job.task)
     try:
         args, kwargs = signature.unpack(job.luggage)
+        carried = context.read(job.context, variables, job.id)
     except LuggageMisfit as error:
         note = f"{error}; waits for code that fits it"
         return Released(note, MISFIT_PAUSE, begun=False)
     except BaseException as error:  # the user's classes may raise anything
         return _erred(job, error)
-    return Run(job, func, args, kwargs, is_async)
+    return Run(job, func, args, kwargs, is_async, carried)
 
 
 def run(call: Run) -> Outcome:
     """Call a `def` task in this thread."""
-    token = _current.set(call.job)
     try:
-        return _succeeded(call, call.func(*call.args, **call.kwargs))
+        with Surroundings(call.job, call.carried):
+            return _succeeded(call, call.func(*call.args, **call.kwargs))
     except BaseException as error:
         return _outcome(call.job, error)
-    finally:
-        _current.reset(token)
 
 
 async def arun(call: Run) -> Outcome:
     """Await an `async def` task. Its cancellation, from inside or outside, is an outcome too."""
-    token = _current.set(call.job)
     try:
-        return _succeeded(call, await call.func(*call.args, **call.kwargs))
+        with Surroundings(call.job, call.carried):
+            return _succeeded(call, await call.func(*call.args, **call.kwargs))
     except BaseException as error:
         return _outcome(call.job, error)
-    finally:
-        _current.reset(token)
 
 
 def _find(task: str) -> tuple[Callable[..., Any], Signature, bool]:
@@ -133,7 +116,10 @@ def _succeeded(call: Run, result: Any) -> Outcome:
         return Succeeded(pack_value(result))
     except Exception as error:
         # The work is done; only its result cannot be kept. To fail it would do the work again.
-        _log.warning("result not kept id=%s task=%s: %s", call.job.id, call.job.task, error)
+        job = call.job
+        _log.warning(
+            "result not kept id=%s task=%s%s: %s", job.id, job.task, request_id.told(job.context), error
+        )
         return Succeeded()
 
 
