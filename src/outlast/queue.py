@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import timedelta
 from itertools import count
@@ -82,6 +82,10 @@ class TaskQueue:
 
     def _attach(self, app: Any) -> None:
         raise AppRefused(f"this TaskQueue knows no apps, so not {app!r} either; use that of `outlast`")
+
+    def telemetry(self) -> AbstractAsyncContextManager[None]:
+        """What a worker enters around the app's lifespan so that its spans are seen."""
+        return nullcontext()
 
     def _use(self, url: str, worker: str) -> None:
         if worker not in WORKERS:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 
 from outlast import queue
 from outlast.errors import AppRefused, OptionRefused
+from outlast.fastapi import telemetry
 from outlast.fastapi.audit import audit
 from outlast.fastapi.door import Door
 from outlast.fastapi.holds import Holds
@@ -82,6 +83,10 @@ class TaskQueue(queue.TaskQueue):
         _queues[app] = self
         self._put_door(app)
         self._follow_lifespan(app)
+        telemetry.follow(app)
+
+    def telemetry(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self.app is None else telemetry.exporting(self.app)
 
     def _put_door(self, app: FastAPI) -> None:
         """Outermost of the user's middlewares, also of those that are added later, and within the handler of 500s."""

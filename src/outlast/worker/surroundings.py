@@ -5,11 +5,12 @@ All of it is set before anything of the attempt runs and gone after it, in a thr
 
 from __future__ import annotations
 
+import logging
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
 
-from outlast import tracing
+from outlast import request_id, tracing
 from outlast.context import Carried
 from outlast.job import Claimed
 
@@ -26,6 +27,7 @@ class CurrentJob:
     """That of the request in which it was added; None for one that was added outside any."""
 
 
+_log = logging.getLogger("outlast.worker")
 _current: ContextVar[Surroundings | None] = ContextVar("outlast_current_job", default=None)
 
 
@@ -54,21 +56,29 @@ class Surroundings:
         if self._span is not None:
             try:
                 self._span.__enter__()
-            except BaseException:
-                self._clear()
-                raise
+            except Exception as error:
+                self._span = None
+                self._excuse(error)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         if self._span is not None:
-            self._span.__exit__(kind, error, where)
-        self._clear()
-
-    def _clear(self) -> None:
+            try:
+                self._span.__exit__(kind, error, where)
+            except Exception as fault:
+                self._excuse(fault)
         for variable, token in self._tokens:
             variable.reset(token)
         _current.reset(self._token)
+
+    def _excuse(self, fault: Exception) -> None:
+        """No task fails because its telemetry does."""
+        job = self.job
+        told = request_id.told(job.context)
+        _log.warning(
+            "span not recorded id=%s task=%s attempt=%d%s: %r", job.id, job.task, job.attempt, told, fault
+        )
 
 
 def _span(job: Claimed, carried: Carried) -> tracing.Span:
