@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from outlast import BackgroundTasks, LuggageRefused, TaskQueue, current_job
+from outlast import BackgroundTasks, LuggageRefused, StoreUnusable, TaskQueue, current_job
 from outlast.job import Ended, Succeeded, is_id
 from tests.contract.making import worker_record
 
@@ -127,6 +127,18 @@ def test_it_is_on_the_line_about_a_commit_that_was_not_confirmed(client, queue, 
 
     [line] = [record.getMessage() for record in caplog.records if record.name == "outlast.request"]
     assert line.endswith("request=7f3c")
+
+
+def test_and_on_the_line_about_one_that_was_added_late(client, caplog, tmp_path):
+    (tmp_path / "outlast.db").mkdir()
+
+    headers = {"X-Request-ID": "7f3c"}
+    with pytest.raises(StoreUnusable), client.websocket_connect("/socket", headers=headers):
+        pass
+
+    [line] = [record.getMessage() for record in caplog.records if record.name == "outlast.request"]
+    assert line.startswith("not committed: ")
+    assert line.endswith("; request=7f3c")
 
 
 def test_a_variable_that_cannot_travel_is_refused_at_add_task(app, store):

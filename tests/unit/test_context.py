@@ -1,5 +1,6 @@
 """What travels with a job beside its arguments: written, or refused, where it is added, and read in a worker."""
 
+import asyncio
 import json
 import logging
 import subprocess
@@ -10,11 +11,13 @@ from datetime import date
 
 import pytest
 
-from outlast import LuggageMisfit, LuggageRefused, LuggageTooLarge, OptionRefused, request_id
+from outlast import LuggageMisfit, LuggageRefused, LuggageTooLarge, OptionRefused, current_job, request_id
 from outlast.context import NO_VARIABLES, Variables, capture, read
 from outlast.job import Claimed, Released
 from outlast.queue import TaskQueue
 from outlast.worker import executor
+from outlast.worker.surroundings import CurrentJob
+from tests.contract.making import worker_record
 
 tenant: ContextVar[object] = ContextVar("tenant")
 locale: ContextVar[object] = ContextVar("locale", default="en")
@@ -133,16 +136,67 @@ def test_a_variable_that_this_code_cannot_read_lets_the_job_wait_for_code_that_c
 
 
 @pytest.mark.usefixtures("acme")
-def test_many_jobs_enqueued_at_once_each_carry_it():
+@pytest.mark.parametrize("way", ["enqueue_many", "aenqueue_many"])
+def test_many_jobs_enqueued_at_once_each_carry_it(way):
     queue = TaskQueue(store="sqlite://", worker="inline", context=[tenant])
-    rows = []
-    queue.commit = rows.extend
 
-    queue.enqueue_many(look, [(), ()])
+    if way == "enqueue_many":
+        queue.enqueue_many(look, [(), ()])
+    else:
+        asyncio.run(queue.aenqueue_many(look, [(), ()]))
 
-    assert len({row.context for row in rows}) == 1
-    assert [json.loads(row.context).keys() for row in rows] == [{"variables"}] * 2
+    jobs = queue.tell(claimed)
+    assert len({job.context for job in jobs}) == 1
+    assert [json.loads(job.context).keys() for job in jobs] == [{"variables"}] * 2
     queue.close()
+
+
+def claimed(store):
+    store.enter(worker_record("w1", store.clock))
+    return store.claim("w1", 10)
+
+
+@pytest.mark.usefixtures("acme")
+@pytest.mark.parametrize("task", ["look_at", "alook_at", "fail_at"])
+def test_after_an_attempt_everything_is_as_it_was_before(task):
+    """Inline, the code around it goes on in the same context."""
+    context = '{"request":"7f3c","variables":{"tenant":"globex"}}'
+    job = Claimed("id", 1, f"{__name__}:{task}", "{}", 0, None, None, 0, 0, context)
+
+    call = executor.begin(job, Variables([tenant]))
+    seen.clear()
+    if call.is_async:
+        with pytest.raises(StopIteration):
+            executor.arun(call).send(None)
+    else:
+        executor.run(call)
+
+    assert seen == [("globex", "7f3c", current_job_of(job))]
+    assert (tenant.get(), request_id.current.get(), current_job()) == (
+        Tenant("acme", date(2026, 1, 1)),
+        None,
+        None,
+    )
+
+
+seen: list[tuple[object, ...]] = []
+
+
+def current_job_of(job):
+    return CurrentJob(job.id, job.attempt, job.task, job.failures, "7f3c")
+
+
+def look_at():
+    seen.append((tenant.get(), request_id.current.get(), current_job()))
+
+
+async def alook_at():
+    look_at()
+
+
+def fail_at():
+    look_at()
+    raise ValueError
 
 
 # ---- the id of the request
