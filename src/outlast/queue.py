@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from datetime import timedelta
 from functools import partial
 from itertools import count
 from typing import Any, ClassVar, ParamSpec, TypeVar, Unpack, cast, overload
 from weakref import WeakValueDictionary
 
+from outlast import context as contexts
+from outlast import request_id
 from outlast.clock import Clock, SystemClock
 from outlast.errors import AppRefused, LuggageRefused, OptionRefused, TaskRefused
 from outlast.handle import Job
@@ -60,6 +63,7 @@ class TaskQueue:
         children: int | None = None,
         slots: int | None = None,
         worker_lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
+        context: Iterable[ContextVar[Any]] = (),
         commit_timeout: timedelta = timedelta(seconds=5),
         clock: Clock | None = None,
     ) -> None:
@@ -70,6 +74,7 @@ class TaskQueue:
         self.children = children if children is None else _at_least(1, children, "children", "processes")
         self.slots = slots if slots is None else _at_least(1, slots, "slots", "jobs at a time")
         self.worker_lifespan = worker_lifespan
+        self.context = contexts.Variables(context)
         self.commit_timeout = _not_negative(commit_timeout, "commit_timeout")
         self.clock: Clock = clock or SystemClock()
         self.target: Target = of_caller()
@@ -84,6 +89,10 @@ class TaskQueue:
 
     def _attach(self, app: Any) -> None:
         raise AppRefused(f"this TaskQueue knows no apps, so not {app!r} either; use that of `outlast`")
+
+    def telemetry(self) -> AbstractAsyncContextManager[None]:
+        """What a worker enters around the app's lifespan so that its spans are seen."""
+        return nullcontext()
 
     def _use(self, url: str, worker: str) -> None:
         if worker not in WORKERS:
@@ -200,7 +209,8 @@ class TaskQueue:
         They are not ordered among themselves. Raises TaskRefused, LuggageRefused, NotConfirmed.
         """
         call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
-        jobs = [call.new_job(*_arguments(each), now=now, limit=limit) for each in calls]
+        context = self._travels(call)
+        jobs = [call.new_job(*_arguments(each), context, now=now, limit=limit) for each in calls]
         _refuse_unsolved(call, *jobs)
         if jobs:
             self._enqueue(jobs)
@@ -211,7 +221,10 @@ class TaskQueue:
     ) -> list[Job]:
         """`enqueue_many` without blocking the loop for longer than a few calls take to pack."""
         call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
-        jobs = [call.new_job(*_arguments(each), now=now, limit=limit) async for each in _breathing(calls)]
+        context = self._travels(call)
+        jobs = [
+            call.new_job(*_arguments(each), context, now=now, limit=limit) async for each in _breathing(calls)
+        ]
         _refuse_unsolved(call, *jobs)
         if jobs:
             await self._aenqueue(jobs)
@@ -230,7 +243,16 @@ class TaskQueue:
         call = self._calls.get(func) if type(func) is _FUNCTION else None
         if call is None:
             call = self.call_of(func)
-        return call, call.new_job(args, kwargs, now=self.clock.now(), limit=self.payload_limit)
+        now, limit = self.clock.now(), self.payload_limit
+        return call, call.new_job(args, kwargs, self._travels(call), now=now, limit=limit)
+
+    def _travels(self, call: Call[..., Any]) -> str | None:
+        """What travels with the jobs of a call that are added here and now, beside their arguments."""
+        return contexts.capture(call.settings.queue, self._request_id(), self.context, self.payload_limit)
+
+    def _request_id(self) -> str | None:
+        """That of the request which the running code belongs to."""
+        return request_id.current.get()
 
     def bind(self, jobs: list[NewJob], held_by: str | None = None) -> list[NewJob]:
         """The jobs of one request in their order (P7), held by a server if need be."""

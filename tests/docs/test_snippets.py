@@ -1,6 +1,7 @@
 """Every block of Python in the pages is a file, and every such file runs: here, one test for each."""
 
 import asyncio
+import re
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from outlast import State
+from outlast import State, TaskQueue
 from tests.docs.pages import PAGES, READMES, ROOT, Block, blocks
 from tests.docs.running import SNIPPETS, Snippet, free_port, served, served_by_uvicorn
 
@@ -278,6 +279,39 @@ def test_lifespan(snippet, tmp_path, capfd):
 
     assert greeting == "hello you"
     assert capfd.readouterr().out.count("starting the scheduler") == 1
+
+
+def test_context_variables(snippet):
+    with snippet.client() as client:
+        client.post("/orders/7", headers={"X-Tenant": "acme"})
+
+    assert snippet.only_job().result == '"order 7 of acme"'
+
+
+def test_request_id(snippet, tmp_path, capfd):
+    with served_by_uvicorn("request_id", folder=tmp_path) as client:
+        client.post("/orders/7", headers={"X-Request-ID": "7f3c"})
+        job = snippet.only_job()
+        assert asyncio.run(snippet.queue.job(job.id).wait(timeout=20)) == "7f3c"
+
+    assert f"INFO 7f3c {job.id} charging order 7" in capfd.readouterr().err
+
+
+def test_tracing(monkeypatch, tmp_path, capfd):
+    """Not imported here: a process has one provider for good."""
+    monkeypatch.setenv("OUTLAST_STORE", url := f"sqlite:///{tmp_path / 'outlast.db'}")
+    with served_by_uvicorn("tracing", folder=tmp_path) as client:
+        client.post("/orders/7")
+        queue = TaskQueue(store=url, worker="external")
+        [job] = queue.ask(lambda store: store.find())
+        asyncio.run(queue.job(job.id).wait(timeout=20))
+        queue.close()
+
+    found = dict(
+        re.findall(r'"name": "([^"]+)",\s+"context": {\s+"trace_id": "(\w+)"', capfd.readouterr().out)
+    )
+    names = ("POST /orders/{order}", "process tracing:charge", "ask the bank")
+    assert len({found[name] for name in names}) == 1
 
 
 def test_worker_lifespan(snippet, tmp_path):

@@ -168,8 +168,10 @@ class Passage:
 
     async def _refuse(self, error: Exception) -> None:
         """503, then an exception for what is left of the request, so that its own session is not committed either."""
-        self._receipt.undecided = False
-        _log.error("answered 503: not confirmed: %s: %s", describe(self._receipt.jobs), error)
+        receipt = self._receipt
+        receipt.undecided = False
+        told = describe(receipt.jobs)
+        _log.error("answered 503: not confirmed: %s: %s; request=%s", told, error, receipt.request_id)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(_NOT_CONFIRMED)).encode()),

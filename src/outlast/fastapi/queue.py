@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -20,10 +20,12 @@ from starlette.types import ASGIApp
 
 from outlast import queue
 from outlast.errors import AppRefused, OptionRefused
+from outlast.fastapi import telemetry
 from outlast.fastapi.audit import audit
 from outlast.fastapi.door import Door
 from outlast.fastapi.holds import Holds
 from outlast.fastapi.inline import Inline, Turn
+from outlast.fastapi.receipt import current
 from outlast.fastapi.snapshots import Snapshot
 from outlast.fastapi.solving import Solver
 from outlast.handle import Job
@@ -53,7 +55,8 @@ class TaskQueue(queue.TaskQueue):
     itself), "external" (`outlast worker`, started by you) or "inline" (the server itself). The environment has the last
     word: `OUTLAST_STORE`, `OUTLAST_WORKER`. `ordered=False` lifts the order of a request's jobs. `payload_limit` is in
     bytes. `grace` is what running jobs have at shutdown; finished jobs are kept for `retention`. `children` processes
-    run `slots` jobs each at a time. `worker_lifespan` takes the place of the app's lifespan in the worker.
+    run `slots` jobs each at a time. `worker_lifespan` takes the place of the app's lifespan in the worker. `context`
+    are context variables whose values travel with each job.
     `commit_timeout` bounds the wait for a commit. Raises OptionRefused, StoreUnusable, AppRefused.
     """
 
@@ -89,6 +92,10 @@ class TaskQueue(queue.TaskQueue):
         _queues[app] = self
         self._put_door(app)
         self._follow_lifespan(app)
+        telemetry.follow(app)
+
+    def telemetry(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self.app is None else telemetry.exporting(self.app)
 
     def _put_door(self, app: FastAPI) -> None:
         """Outermost of the user's middlewares, also of those that are added later, and within the handler of 500s."""
@@ -150,6 +157,10 @@ class TaskQueue(queue.TaskQueue):
             self._host = Host(settings_of(self, hosted=True))
         self._host.start()
         return self._host
+
+    def _request_id(self) -> str | None:
+        receipt = current.get()
+        return super()._request_id() or (None if receipt is None else receipt.request_id)
 
     # ---- dependencies
 

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import FastAPIError
 from starlette.types import Message, Scope
 
+from outlast import request_id
 from outlast.errors import TaskRefused
 from outlast.fastapi.private_route import PrivateRoute, name_of, needs
 from outlast.fastapi.receipt import KEY, Receipt, describe
@@ -113,10 +114,11 @@ class _TaskReceipt(Receipt):
         jobs = self.take()
         if jobs:
             _log.warning(
-                "%d job(s) discarded, because the task that added them failed: %s; discarded: %s",
+                "%d job(s) discarded, because the task that added them failed: %s; discarded: %s; request=%s",
                 len(jobs),
                 reason,
                 describe(jobs),
+                request_id.current.get() or "-",
             )
 
 

@@ -63,6 +63,8 @@ class Settled(NamedTuple):
     attempt: int
     ending: Ending | None
     """None when the fence was lost: another attempt has begun, or the job has ended; nothing was written."""
+    context: str | None = None
+    """What it travels with, where nobody had it in hand: after a rescue, and when it expired."""
 
 
 class Store(Protocol):

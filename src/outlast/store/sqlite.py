@@ -164,11 +164,12 @@ class SQLiteStore:
 
     def rescue(self, worker: str) -> list[Settled]:
         with self._file.own_transaction():
+            contexts = dict(self._file.read(SQL["contexts_of"], (worker,)))
             settled = self.settle(
                 [Ended(job_id, attempt, Lost()) for job_id, attempt in self.running(worker)]
             )
             self._execute(SQL["forget"], (worker,))
-            return settled
+            return [each._replace(context=contexts[each.id]) for each in settled]
 
     def expire(self) -> list[Settled]:
         settled: list[Settled] = []
@@ -402,11 +403,11 @@ class SQLiteStore:
             return [self._expire(row, now) for row in overdue]
 
     def _expire(self, row: tuple[Any, ...], now: int) -> Settled:
-        seq, job_id, attempt, *standing = row
+        seq, job_id, attempt, context, *standing = row
         ending = lifecycle.expiry(*standing)
         changed = self._execute(SQL["expire"], (now, ending.reason, ending.error, seq))
         self._let_go_behind(changed.fetchall(), now)
-        return Settled(job_id, attempt, ending)
+        return Settled(job_id, attempt, ending, context)
 
     def _let_go_behind(self, ended: Iterable[tuple[int, str | None]], now: int) -> None:
         """What lies behind jobs that ended while queued. Behind one that itself waited, `_let_go` comes by later."""

@@ -120,8 +120,11 @@ SELECT id, attempt FROM jobs WHERE worker = ? AND cancel_requested_at IS NOT NUL
 -- name: running_of
 SELECT id, attempt FROM jobs WHERE worker = ? ORDER BY seq
 
+-- name: contexts_of
+SELECT id, context FROM jobs WHERE worker = ?
+
 -- name: overdue
-SELECT seq, id, attempt, failures, deaths, rescues
+SELECT seq, id, attempt, context, failures, deaths, rescues
 FROM jobs
 WHERE state = 'queued' AND expires_at IS NOT NULL AND expires_at <= ?
 ORDER BY expires_at

@@ -34,7 +34,7 @@ from outlast.errors import AppNotFound, TaskUnknown
 from outlast.job import Claimed, Outcome
 from outlast.queue import TaskQueue
 from outlast.target import Target
-from outlast.worker import executor
+from outlast.worker import executor, log_records
 from outlast.worker.app import find_queue, lifespan_of
 from outlast.worker.outcomes import to_message
 from outlast.worker.threads import Threads
@@ -47,6 +47,7 @@ def main(descriptor: int) -> None:
     role.enter_worker()
     _tell_crashes()
     _tell_lines()
+    log_records.install()
     _ignore_signals()
     channel = Channel(socket.socket(fileno=descriptor))
     verb, orders = channel.receive()

@@ -11,20 +11,21 @@ import inspect
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from types import CoroutineType, TracebackType
 from typing import Any
 
-from outlast import names
+from outlast import context, names, request_id
 from outlast.clock import span
+from outlast.context import Carried
 from outlast.errors import Fail, LuggageMisfit, Retry, Snooze, TaskUnknown
 from outlast.job import Claimed, Erred, NewJob, Outcome, Released, Snoozed, Stopped, Succeeded
 from outlast.luggage import Signature, pack_value
 from outlast.queue import Solve, TaskQueue
 from outlast.retry import StoredPolicy
 from outlast.task import Task
+from outlast.worker.surroundings import Surroundings
 
 InThread = Callable[[Claimed, Callable[[], Any]], Awaitable[Any]]
 """Runs a part of an attempt in a thread, in the context of the caller."""
@@ -38,16 +39,6 @@ _LONGEST_TRACEBACK = 100_000
 """Characters kept of an error: a message may quote the whole of what it complains about."""
 
 
-@dataclass(frozen=True, slots=True)
-class CurrentJob:
-    """The job that the running code belongs to."""
-
-    id: str
-    attempt: int
-    task: str
-    failures: int
-
-
 @dataclass(slots=True)
 class Run:
     """A call that is ready to be made."""
@@ -57,6 +48,7 @@ class Run:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     is_async: bool
+    carried: Carried
     solve: Solve | None = None
     """What fills its other parameters, around the call, on the loop."""
     error: BaseException | None = None
@@ -70,14 +62,7 @@ class Run:
 
 _Function = tuple[Callable[..., Any], Signature, bool, Solve | None]
 _log = logging.getLogger("outlast.worker")
-_current: ContextVar[Claimed | None] = ContextVar("outlast_current_job", default=None)
 _functions: dict[tuple[str, TaskQueue], _Function] = {}
-
-
-def current_job() -> CurrentJob | None:
-    """The job that is running this code; None outside a task."""
-    job = _current.get()
-    return None if job is None else CurrentJob(job.id, job.attempt, job.task, job.failures)
 
 
 def begin(job: Claimed, queue: TaskQueue) -> Run | Outcome:
@@ -88,36 +73,33 @@ def begin(job: Claimed, queue: TaskQueue) -> Run | Outcome:
     func, signature, is_async, solve = _functions.get((job.task, queue)) or _find(job.task, queue)
     try:
         args, kwargs = signature.unpack(job.luggage)
+        carried = context.read(job.context, queue.context, job.id)
     except LuggageMisfit as error:
         note = f"{error}; waits for code that fits it"
         return Released(note, MISFIT_PAUSE, begun=False)
     except BaseException as error:  # the user's classes may raise anything
         return _erred(job, error)
-    return Run(job, func, args, kwargs, is_async, solve)
+    return Run(job, func, args, kwargs, is_async, carried, solve)
 
 
 def run(call: Run) -> Outcome:
     """Call a `def` task in this thread."""
-    token = _current.set(call.job)
     try:
-        return _succeeded(call, call.func(*call.args, **call.kwargs))
+        with Surroundings(call.job, call.carried):
+            return _succeeded(call, call.func(*call.args, **call.kwargs))
     except BaseException as error:
         return _outcome(call, error)
-    finally:
-        _current.reset(token)
 
 
 async def arun(call: Run, in_thread: InThread) -> Outcome:
     """Await an `async def` task, or any that declares dependencies. Its cancellation is an outcome too."""
-    token = _current.set(call.job)
     try:
-        if call.solve is None:
-            return _succeeded(call, await call.func(*call.args, **call.kwargs))
-        return _succeeded(call, *await call.solve(partial(_proceed, call, in_thread)))
+        with Surroundings(call.job, call.carried):
+            if call.solve is None:
+                return _succeeded(call, await call.func(*call.args, **call.kwargs))
+            return _succeeded(call, *await call.solve(partial(_proceed, call, in_thread)))
     except BaseException as error:
         return _outcome(call, error)
-    finally:
-        _current.reset(token)
 
 
 async def _proceed(call: Run, in_thread: InThread, /, **solved: Any) -> Any:
@@ -178,7 +160,10 @@ def _succeeded(call: Run, result: Any, added: Sequence[NewJob] = ()) -> Outcome:
         return Succeeded(pack_value(result), tuple(added))
     except Exception as error:
         # The work is done; only its result cannot be kept. To fail it would do the work again.
-        _log.warning("result not kept id=%s task=%s: %s", call.job.id, call.job.task, error)
+        job = call.job
+        _log.warning(
+            "result not kept id=%s task=%s%s: %s", job.id, job.task, request_id.told(job.context), error
+        )
         return Succeeded(None, tuple(added))
 
 
