@@ -133,8 +133,8 @@ def test_and_on_the_line_about_one_that_was_added_late(client, caplog, tmp_path)
     (tmp_path / "outlast.db").mkdir()
 
     headers = {"X-Request-ID": "7f3c"}
-    with pytest.raises(StoreUnusable), client.websocket_connect("/socket", headers=headers):
-        pass
+    with pytest.raises(StoreUnusable), client.websocket_connect("/socket", headers=headers) as socket:
+        socket.receive()
 
     [line] = [record.getMessage() for record in caplog.records if record.name == "outlast.request"]
     assert line.startswith("not committed: ")
