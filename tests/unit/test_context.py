@@ -17,11 +17,13 @@ from outlast.job import Claimed, Released
 from outlast.queue import TaskQueue
 from outlast.worker import executor
 from outlast.worker.surroundings import CurrentJob
+from tests.attempts import in_no_thread
 from tests.contract.making import worker_record
 
 tenant: ContextVar[object] = ContextVar("tenant")
 locale: ContextVar[object] = ContextVar("locale", default="en")
 LIMIT = 1_000_000
+REGISTERS = TaskQueue(store="sqlite://", worker="external", context=[tenant])
 
 
 @dataclass
@@ -129,7 +131,7 @@ def test_a_variable_that_this_code_cannot_read_lets_the_job_wait_for_code_that_c
 
     with pytest.raises(LuggageMisfit, match="the context variable 'tenant'"):
         read(context, Variables([tenant]), "id")
-    outcome = executor.begin(job, Variables([tenant]))
+    outcome = executor.begin(job, REGISTERS)
     assert isinstance(outcome, Released)
     assert "the context variable 'tenant'" in (outcome.note or "")
     assert not outcome.begun
@@ -163,11 +165,11 @@ def test_after_an_attempt_everything_is_as_it_was_before(task):
     context = '{"request":"7f3c","variables":{"tenant":"globex"}}'
     job = Claimed("id", 1, f"{__name__}:{task}", "{}", 0, None, None, 0, 0, context)
 
-    call = executor.begin(job, Variables([tenant]))
+    call = executor.begin(job, REGISTERS)
     seen.clear()
     if call.is_async:
         with pytest.raises(StopIteration):
-            executor.arun(call).send(None)
+            executor.arun(call, in_no_thread).send(None)
     else:
         executor.run(call)
 
@@ -228,10 +230,10 @@ def test_no_process_loads_opentelemetry_because_of_us(tmp_path):
     code = (
         "import sys; from outlast.queue import TaskQueue; import work\n"
         "queue = TaskQueue(store='sqlite://', worker='external')\n"
-        "queue.enqueue(work.work); queue.close()\n"
+        "queue.enqueue(work.work)\n"
         "from outlast.worker import executor; from outlast.job import Claimed\n"
-        "call = executor.begin(Claimed('id', 1, 'work:work', '{}', 0, None, None, 0, 0, '{\"trace\":{}}'))\n"
-        "assert executor.run(call).result is None\n"
+        "call = executor.begin(Claimed('id', 1, 'work:work', '{}', 0, None, None, 0, 0, '{\"trace\":{}}'), queue)\n"
+        "assert executor.run(call).result is None; queue.close()\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )
     (tmp_path / "work.py").write_text("def work(): pass\n")

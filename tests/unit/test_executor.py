@@ -16,10 +16,10 @@ from pydantic import BaseModel
 
 from outlast.errors import Fail, Retry, Snooze, TaskUnknown
 from outlast.job import Claimed, Erred, Outcome, Released, Snoozed, Stopped, Succeeded
-from outlast.queue import TaskQueue
 from outlast.retry import RetryPolicy
 from outlast.worker import executor
 from outlast.worker.outcomes import from_message, to_message
+from tests.attempts import QUEUE, in_no_thread
 
 
 class Form(BaseModel):
@@ -117,13 +117,6 @@ class Unreadable:
     @property
     def __signature__(self) -> None:
         raise RuntimeError("a decorator that went wrong")
-
-
-QUEUE = TaskQueue(store="sqlite://", worker="external")
-
-
-async def in_no_thread(job: Claimed, work: Callable[[], Any]) -> Any:
-    raise AssertionError("nothing here has dependencies")
 
 
 def attempt(func: Callable[..., Any], luggage: str = "{}", retry: RetryPolicy | None = None) -> Outcome:

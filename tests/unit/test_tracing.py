@@ -15,6 +15,7 @@ from outlast import Fail, Snooze, current_job, tracing
 from outlast.context import NO_VARIABLES, capture
 from outlast.job import Claimed, Succeeded
 from outlast.worker import executor
+from tests.attempts import QUEUE, in_no_thread
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 CAME = json.dumps({"queue": "mail", "trace": {"traceparent": TRACE, "baggage": "tenant=acme"}})
@@ -62,11 +63,13 @@ async def look_around():
 
 
 def attempt(func, came=CAME):
-    call = executor.begin(Claimed("job-1", 2, f"{__name__}:{func.__name__}", "{}", 1, None, None, 0, 0, came))
+    call = executor.begin(
+        Claimed("job-1", 2, f"{__name__}:{func.__name__}", "{}", 1, None, None, 0, 0, came), QUEUE
+    )
     if not call.is_async:
         return executor.run(call)
     with pytest.raises(StopIteration) as ended:
-        executor.arun(call).send(None)
+        executor.arun(call, in_no_thread).send(None)
     return ended.value.value
 
 
