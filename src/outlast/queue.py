@@ -14,11 +14,13 @@ from itertools import count
 from typing import Any, ClassVar, ParamSpec, TypeVar, Unpack, cast, overload
 from weakref import WeakValueDictionary
 
+from outlast import names
+from outlast.aliases import Declared, owner_of
 from outlast.clock import Clock, SystemClock
 from outlast.errors import AppRefused, OptionRefused, TaskRefused
 from outlast.handle import Job
 from outlast.job import NewJob
-from outlast.options import NO_OPTIONS, GivenOptions, did_you_mean
+from outlast.options import NO_OPTIONS, GivenOptions, TaskOptions, did_you_mean
 from outlast.store import JobFilter, Store, store_url
 from outlast.store.writer import Writer
 from outlast.target import Target, of_caller
@@ -69,6 +71,7 @@ class TaskQueue:
         self.clock: Clock = clock or SystemClock()
         self.target: Target = of_caller()
         self._calls: dict[Callable[..., Any], Call[..., Any]] = {}
+        self._declared = Declared()
         self._use(os.environ.get("OUTLAST_STORE") or store, os.environ.get("OUTLAST_WORKER") or worker)
         self.app = app
         if app is not None:
@@ -108,17 +111,32 @@ class TaskQueue:
     def task(self, func: Callable[P, R], /) -> Task[P, R]: ...
 
     @overload
-    def task(self, /, **options: Unpack[GivenOptions]) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def task(
+        self, /, *, aliases: Iterable[str] = (), **options: Unpack[GivenOptions]
+    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
-    def task(self, func: Any = None, /, **options: Unpack[GivenOptions]) -> Any:
+    def task(
+        self, func: Any = None, /, *, aliases: Iterable[str] = (), **options: Unpack[GivenOptions]
+    ) -> Any:
         """Make a function a task: `@queue.task`, or with options `@queue.task(queue="mail", max_attempts=8)`.
 
-        Raises OptionRefused.
+        `aliases` are names that it had before, `"old_name"` or `"old.module:old_name"`: jobs enqueued under them run
+        it, unless a function is still there under that name. Raises OptionRefused, TaskRefused.
         """
         settings = NO_OPTIONS.changed(options)
-        if func is not None:
-            return task_of(func, self, settings)
-        return lambda func: task_of(func, self, settings)
+        if func is None:
+            return lambda func: self._declare(func, settings, aliases)
+        return self._declare(func, settings, aliases)
+
+    def _declare(self, func: Callable[P, R], settings: TaskOptions, aliases: Iterable[str]) -> Task[P, R]:
+        task = task_of(func, self, settings)
+        self._declared.add(names.told_name(func), aliases, [queue._declared for queue in self.made])
+        return task
+
+    @classmethod
+    def renamed(cls, name: str) -> str | None:
+        """The name of today of the task that was called so before, as a TaskQueue of this process was told."""
+        return owner_of(name, [queue._declared for queue in cls.made])
 
     def options(self, func: Callable[P, R], /, **options: Unpack[GivenOptions]) -> Call[P, R]:
         """A function or task with other options for one call. Raises OptionRefused."""

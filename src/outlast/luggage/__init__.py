@@ -180,7 +180,7 @@ class Signature:
 
     def _misfit(self, key: str, why: str) -> LuggageMisfit:
         return LuggageMisfit(
-            f"{self.function}() cannot take {self._label(key)!r} from this job: {why}; {OLD_ROW}"
+            f"{self.function}() cannot take {self._label(key)!r} from this job: {why}", OLD_ROW
         )
 
 

@@ -14,13 +14,14 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import CoroutineType
-from typing import Any
+from typing import Any, cast
 
 from outlast import names
 from outlast.clock import span
 from outlast.errors import Fail, LuggageMisfit, Retry, Snooze, TaskUnknown
 from outlast.job import Claimed, Erred, Outcome, Released, Snoozed, Stopped, Succeeded
 from outlast.luggage import Signature, pack_value
+from outlast.queue import TaskQueue
 from outlast.retry import StoredPolicy
 
 MISFIT_PAUSE = 30_000_000
@@ -67,14 +68,21 @@ def begin(job: Claimed) -> Run | Outcome:
 
     Raises TaskUnknown when this code does not have the task: the job then waits for a worker that does.
     """
-    func, signature, is_async = _functions.get(job.task) or _find(job.task)
     try:
-        args, kwargs = signature.unpack(job.luggage)
+        return call_of(job)
+    except TaskUnknown:
+        raise
     except LuggageMisfit as error:
         note = f"{error}; waits for code that fits it"
         return Released(note, MISFIT_PAUSE, begun=False)
     except BaseException as error:  # the user's classes may raise anything
         return _erred(job, error)
+
+
+def call_of(job: Claimed) -> Run:
+    """The call that a job asks for. Raises TaskUnknown, LuggageMisfit, or whatever the user's classes raise."""
+    func, signature, is_async = _functions.get(job.task) or _find(job.task)
+    args, kwargs = signature.unpack(job.luggage)
     return Run(job, func, args, kwargs, is_async)
 
 
@@ -101,6 +109,27 @@ async def arun(call: Run) -> Outcome:
 
 
 def _find(task: str) -> tuple[Callable[..., Any], Signature, bool]:
+    func = _function(task)
+    try:
+        entry = (func, Signature.of(func), inspect.iscoroutinefunction(func))
+    except Exception as error:
+        raise TaskUnknown(_told(error, f"{task} cannot be called in this code")) from error
+    _functions[task] = entry
+    return entry
+
+
+def _function(task: str) -> Callable[..., Any]:
+    """By its name; where that leads to none, by the alias of another."""
+    try:
+        return _named(task)
+    except TaskUnknown:
+        renamed = TaskQueue.renamed(task)
+        if renamed is None:
+            raise
+        return _named(renamed)
+
+
+def _named(task: str) -> Callable[..., Any]:
     try:
         found = names.resolve(task)
     except BaseException as error:  # importing its module may even end the process
@@ -108,12 +137,9 @@ def _find(task: str) -> tuple[Callable[..., Any], Signature, bool]:
     func = getattr(found, "func", found)  # a Task wraps its function
     if not callable(func):
         raise TaskUnknown(f"{task} is not a function in this code")
-    try:
-        entry = (func, Signature.of(func), inspect.iscoroutinefunction(func))
-    except Exception as error:
-        raise TaskUnknown(_told(error, f"{task} cannot be called in this code")) from error
-    _functions[task] = entry
-    return entry
+    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        raise TaskUnknown(f"{task} is a generator function in this code: nothing of its body would run")
+    return cast("Callable[..., Any]", func)
 
 
 def _told(error: BaseException, what: str) -> str:
