@@ -121,16 +121,24 @@ class Store(Protocol):
         *,
         queues: Collection[str] | None = None,
         unknown: Collection[str] = (),
+        unfit: Collection[str] = (),
         alone: bool = False,
     ) -> list[Claimed]:
         """Take up to `limit` jobs that may run now, attempt + 1: by priority (high first), then due time, then order.
 
-        Leaves alone: paused queues, queues not among `queues` (None: all), tasks in `unknown`, expired jobs, and jobs
-        under suspicion of having killed a child (`alone=True` takes only those). Makes due jobs ready first. A worker
-        that the store does not know (never entered, or taken for dead) gets none: nobody would rescue them.
+        Leaves alone: paused queues, queues not among `queues` (None: all), tasks in `unknown`, jobs whose ids are in
+        `unfit`, expired jobs, and jobs under suspicion of having killed a child (`alone=True` takes only those). Makes
+        due jobs ready first. A worker that the store does not know (never entered, or taken for dead) gets none: nobody
+        would rescue them.
         """
 
-    def suspects(self, *, queues: Collection[str] | None = None, unknown: Collection[str] = ()) -> bool:
+    def suspects(
+        self,
+        *,
+        queues: Collection[str] | None = None,
+        unknown: Collection[str] = (),
+        unfit: Collection[str] = (),
+    ) -> bool:
         """Whether `claim(…, alone=True)` would find a job."""
 
     def settle(self, ends: Sequence[Ended]) -> list[Settled]:

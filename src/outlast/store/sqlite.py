@@ -125,6 +125,7 @@ class SQLiteStore:
         *,
         queues: Collection[str] | None = None,
         unknown: Collection[str] = (),
+        unfit: Collection[str] = (),
         alone: bool = False,
     ) -> list[Claimed]:
         now = self.clock.now()
@@ -134,17 +135,23 @@ class SQLiteStore:
             if not self._knows(worker):
                 return []
             self._promote(now)
-            rows = self._next_up(limit, queues, json.dumps(list(unknown)), alone, now)
+            rows = self._next_up(limit, queues, (unknown, unfit), alone, now)
             self._file.executemany(SQL["claim"], [(worker, now, seq) for _, _, seq, *_ in rows])
         return self._remembered(rows)
 
-    def suspects(self, *, queues: Collection[str] | None = None, unknown: Collection[str] = ()) -> bool:
+    def suspects(
+        self,
+        *,
+        queues: Collection[str] | None = None,
+        unknown: Collection[str] = (),
+        unfit: Collection[str] = (),
+    ) -> bool:
         now = self.clock.now()
         if not self._may_claim(now, alone=True):
             return False
         with self._file.own_transaction():
             self._promote(now)
-            return bool(self._next_up(1, queues, json.dumps(list(unknown)), True, now))
+            return bool(self._next_up(1, queues, (unknown, unfit), True, now))
 
     def settle(self, ends: Sequence[Ended]) -> list[Settled]:
         now = self.clock.now()
@@ -293,10 +300,16 @@ class SQLiteStore:
         return due is not None and due <= now
 
     def _next_up(
-        self, limit: int, queues: Collection[str] | None, unknown: str, alone: bool, now: int
+        self,
+        limit: int,
+        queues: Collection[str] | None,
+        left: tuple[Collection[str], Collection[str]],
+        alone: bool,
+        now: int,
     ) -> list[tuple[Any, ...]]:
         """Read from the front of each queue only as far as the claim goes."""
-        front = {"now": now, "unknown": unknown, "limit": limit}
+        unknown, unfit = (json.dumps(list(each)) for each in left)
+        front = {"now": now, "unknown": unknown, "unfit": unfit, "limit": limit}
         fronts = [
             self._execute(_ready_sql("next_ready", alone), front | {"queue": name})
             for name in self._open_queues(queues, alone)

@@ -77,6 +77,7 @@ FROM jobs
 WHERE ready > 0 AND ready = {ready} AND queue = :queue
     AND (expires_at IS NULL OR expires_at > :now)
     AND task NOT IN (SELECT value FROM json_each(:unknown))
+    AND id NOT IN (SELECT value FROM json_each(:unfit))
 ORDER BY priority DESC, run_at, seq
 LIMIT :limit
 
