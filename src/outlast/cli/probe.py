@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from outlast.cli.exits import INTERRUPTED
 from outlast.cli.printing import Bar
 from outlast.errors import OutlastError, StoreError
 from outlast.target import Target
@@ -143,4 +144,7 @@ def _looked_at(store: Store) -> JobFacts:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except KeyboardInterrupt:  # whoever asked is told as well
+        sys.exit(INTERRUPTED)

@@ -242,5 +242,10 @@ def _told(error: Exception) -> str:
     """One line on what went wrong. Pydantic's own text is many, with links."""
     details = getattr(error, "errors", None)
     if callable(details):
-        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in details())
+        return "; ".join(": ".join([*_place(one), one["msg"]]) for one in details())
     return f"{type(error).__name__}: {error}"
+
+
+def _place(detail: Any) -> list[str]:
+    """Where in the value it is; nothing where it is the value itself."""
+    return [".".join(map(str, detail["loc"]))] if detail["loc"] else []
