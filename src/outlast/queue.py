@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import timedelta
-from functools import partial
 from itertools import count
 from typing import Any, ClassVar, ParamSpec, TypeVar, Unpack, cast, overload
 from weakref import WeakValueDictionary
 
 from outlast import context as contexts
-from outlast import request_id
+from outlast import names, request_id
+from outlast.aliases import Declared, owner_of
 from outlast.clock import Clock, SystemClock
 from outlast.errors import AppRefused, LuggageRefused, OptionRefused, TaskRefused
 from outlast.handle import Job
@@ -79,6 +79,7 @@ class TaskQueue:
         self.clock: Clock = clock or SystemClock()
         self.target: Target = of_caller()
         self._calls: dict[Callable[..., Any], Call[..., Any]] = {}
+        self._declared = Declared()
         self._use(os.environ.get("OUTLAST_STORE") or store, os.environ.get("OUTLAST_WORKER") or worker)
         self.app = app
         self.state: Mapping[str, Any] = {}
@@ -124,18 +125,32 @@ class TaskQueue:
     def task(self, func: Callable[P, R], /) -> Task[P, R]: ...
 
     @overload
-    def task(self, /, **options: Unpack[GivenOptions]) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def task(
+        self, /, *, aliases: Iterable[str] = (), **options: Unpack[GivenOptions]
+    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
-    def task(self, func: Any = None, /, **options: Unpack[GivenOptions]) -> Any:
+    def task(
+        self, func: Any = None, /, *, aliases: Iterable[str] = (), **options: Unpack[GivenOptions]
+    ) -> Any:
         """Make a function a task: `@queue.task`, or with options `@queue.task(queue="mail", max_attempts=8)`.
 
-        Raises OptionRefused.
+        `aliases` are names that it had before, `"old_name"` or `"old.module:old_name"`: jobs enqueued under them run
+        it, unless a function is still there under that name. Raises OptionRefused, TaskRefused.
         """
         settings = NO_OPTIONS.changed(options)
-        return self._declared(func, settings) if func else partial(self._declared, settings=settings)
+        if func is None:
+            return lambda func: self._declare(func, settings, aliases)
+        return self._declare(func, settings, aliases)
 
-    def _declared(self, func: Callable[P, R], settings: TaskOptions) -> Task[P, R]:
-        return task_of(func, self, settings)
+    def _declare(self, func: Callable[P, R], settings: TaskOptions, aliases: Iterable[str]) -> Task[P, R]:
+        task = task_of(func, self, settings)
+        self._declared.add(names.told_name(func), aliases, [queue._declared for queue in self.made])
+        return task
+
+    @classmethod
+    def renamed(cls, name: str) -> str | None:
+        """The name of today of the task that was called so before, as a TaskQueue of this process was told."""
+        return owner_of(name, [queue._declared for queue in cls.made])
 
     def solve_of(self, func: Callable[..., Any]) -> Solve | None:
         """What solves the dependencies that a function declares; None if it declares none. Raises TaskRefused."""

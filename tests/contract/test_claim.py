@@ -96,6 +96,14 @@ def test_a_job_whose_task_is_unknown_is_left_to_others(store):
     assert claimable(store) == [unknown, known]
 
 
+def test_a_job_that_does_not_fit_is_left_to_others(store):
+    unfit, other = put(store), put(store)
+
+    assert claimable(store, unfit={unfit, "another"}) == [other]
+    assert not store.suspects(unfit=(unfit, other))
+    assert claimable(store) == [unfit, other]
+
+
 def test_a_paused_queue_is_left_alone(store):
     paused, other = put(store, queue="mail"), put(store)
     store.pause("mail")

@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 
 from outlast import State, TaskQueue
+from outlast.job import new_id
 from tests.docs.pages import PAGES, READMES, ROOT, Block, blocks
 from tests.docs.running import SNIPPETS, Snippet, free_port, served, served_by_uvicorn
 
@@ -116,6 +117,14 @@ def test_options(snippet):
         "mail",
         timedelta(days=3),
     )
+
+
+def test_aliases(snippet, capsys):
+    job = snippet.queue.prepare(snippet.send_message, ("you", "hello"), {})
+    for name in ("aliases:send_mail", "shop.letters:send"):
+        snippet.queue._enqueue([job._replace(id=new_id(), task=name)])
+
+    assert capsys.readouterr().out == "to you: hello\n" * 2
 
 
 def test_plain_function(snippet, tmp_path):

@@ -7,7 +7,7 @@ app's start-up, or at the first commit where no lifespan runs; never when it is 
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -177,8 +177,8 @@ class TaskQueue(queue.TaskQueue):
         """Tasks that could not be looked at when they were declared: their annotations name what came after them."""
         return []
 
-    def _declared(self, func: Callable[P, R], settings: TaskOptions) -> Task[P, R]:
-        task = super()._declared(func, settings)
+    def _declare(self, func: Callable[P, R], settings: TaskOptions, aliases: Iterable[str]) -> Task[P, R]:
+        task = super()._declare(func, settings, aliases)
         if has_its_hints(func):
             self.solve_of(func)
         else:

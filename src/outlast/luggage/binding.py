@@ -275,7 +275,7 @@ class Binding:
         return value
 
     def _misfit(self, what: str, cure: str) -> LuggageMisfit:
-        return LuggageMisfit(f"{self._function}() {what}; {cure}{OLD_ROW}")
+        return LuggageMisfit(f"{self._function}() {what}", cure + OLD_ROW)
 
 
 def _shape(parameter: Parameter) -> int:

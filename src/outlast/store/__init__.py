@@ -6,7 +6,7 @@ A store is synchronous and belongs to one thread: a supervisor calls it from its
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -54,6 +54,15 @@ class JobFilter:
 
 
 ALL = JobFilter()
+
+
+class LiveJob(NamedTuple):
+    """Of a job that is queued or running: what its code must know to run it."""
+
+    id: str
+    task: str
+    luggage: str
+    is_running: bool
 
 
 class Settled(NamedTuple):
@@ -114,16 +123,24 @@ class Store(Protocol):
         *,
         queues: Collection[str] | None = None,
         unknown: Collection[str] = (),
+        unfit: Collection[str] = (),
         alone: bool = False,
     ) -> list[Claimed]:
         """Take up to `limit` jobs that may run now, attempt + 1: by priority (high first), then due time, then order.
 
-        Leaves alone: paused queues, queues not among `queues` (None: all), tasks in `unknown`, expired jobs, and jobs
-        under suspicion of having killed a child (`alone=True` takes only those). Makes due jobs ready first. A worker
-        that the store does not know (never entered, or taken for dead) gets none: nobody would rescue them.
+        Leaves alone: paused queues, queues not among `queues` (None: all), tasks in `unknown`, jobs whose ids are in
+        `unfit`, expired jobs, and jobs under suspicion of having killed a child (`alone=True` takes only those). Makes
+        due jobs ready first. A worker that the store does not know (never entered, or taken for dead) gets none: nobody
+        would rescue them.
         """
 
-    def suspects(self, *, queues: Collection[str] | None = None, unknown: Collection[str] = ()) -> bool:
+    def suspects(
+        self,
+        *,
+        queues: Collection[str] | None = None,
+        unknown: Collection[str] = (),
+        unfit: Collection[str] = (),
+    ) -> bool:
         """Whether `claim(…, alone=True)` would find a job."""
 
     def settle(self, ends: Sequence[Ended]) -> list[Settled]:
@@ -184,8 +201,8 @@ class Store(Protocol):
     def oldest_ready(self) -> JobRecord | None:
         """The job that has been due for longest and that no worker has taken yet, paused or not."""
 
-    def queued_tasks(self) -> dict[str, int]:
-        """How many queued jobs there are of each task."""
+    def live(self) -> Iterator[LiveJob]:
+        """Every job that is queued or running when this begins and still is when its turn comes, in no order."""
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each view: scheduled, retrying, waiting, held, ready, running, and the ended states."""
@@ -200,16 +217,19 @@ def store_url(url: str) -> str:
     raise _nobody_understands(url)
 
 
-def open_store(url: str, *, clock: Clock | None = None, create: bool = True) -> Store:
+def open_store(
+    url: str, *, clock: Clock | None = None, create: bool = True, read_only: bool = False
+) -> Store:
     """Open the store of a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`.
 
     Makes and migrates it if need be. With `create=False` a store that is not there is an error (a command line never
-    creates one). Raises StoreUnusable with what is wrong and what to do.
+    creates one). With `read_only=True` it is neither made nor migrated nor written: `live` and `counts` can then be
+    asked whatever the age of its schema. Raises StoreUnusable with what is wrong and what to do.
     """
     if url.startswith("sqlite:"):
         from outlast.store.sqlite import SQLiteStore
 
-        return SQLiteStore(url, clock=clock or SystemClock(), create=create)
+        return SQLiteStore(url, clock=clock or SystemClock(), create=create, read_only=read_only)
     raise _nobody_understands(url)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -25,7 +26,7 @@ from outlast.clock import Clock, span, to_instant, to_micros
 from outlast.errors import JobNotFound
 from outlast.job import Attempt, Claimed, Ended, JobRecord, Lost, NewJob, Outcome, Released, State, Succeeded
 from outlast.lifecycle import Ending, Standing
-from outlast.store import ALL, JobFilter, QueueRecord, Settled, WorkerRecord
+from outlast.store import ALL, JobFilter, LiveJob, QueueRecord, Settled, WorkerRecord
 from outlast.store.named_sql import named_sql
 from outlast.store.rows import attempt_record, job_record, outcome_word
 from outlast.store.sqlite_file import SQLiteFile
@@ -38,6 +39,8 @@ _PROMOTED = 1000
 """Due jobs made ready by one claim, at most: the next claim makes the next ones ready."""
 _EXPIRED = 1000
 """Jobs expired in one commit, at most."""
+_PIECE = 500
+"""Live jobs read at a time: their arguments may take a megabyte each."""
 _REMEMBERED = 50_000
 """Claimed jobs remembered, at most; beyond it the store asks its file."""
 
@@ -53,8 +56,8 @@ class SQLiteStore:
     `url` has its path made absolute.
     """
 
-    def __init__(self, url: str, *, clock: Clock, create: bool = True) -> None:
-        self._file = SQLiteFile(url, create=create)
+    def __init__(self, url: str, *, clock: Clock, create: bool = True, read_only: bool = False) -> None:
+        self._file = SQLiteFile(url, create=create, read_only=read_only)
         self.url = self._file.url
         self.clock = clock
         self._execute = self._file.execute
@@ -122,6 +125,7 @@ class SQLiteStore:
         *,
         queues: Collection[str] | None = None,
         unknown: Collection[str] = (),
+        unfit: Collection[str] = (),
         alone: bool = False,
     ) -> list[Claimed]:
         now = self.clock.now()
@@ -131,17 +135,23 @@ class SQLiteStore:
             if not self._knows(worker):
                 return []
             self._promote(now)
-            rows = self._next_up(limit, queues, json.dumps(list(unknown)), alone, now)
+            rows = self._next_up(limit, queues, (unknown, unfit), alone, now)
             self._file.executemany(SQL["claim"], [(worker, now, seq) for _, _, seq, *_ in rows])
         return self._remembered(rows)
 
-    def suspects(self, *, queues: Collection[str] | None = None, unknown: Collection[str] = ()) -> bool:
+    def suspects(
+        self,
+        *,
+        queues: Collection[str] | None = None,
+        unknown: Collection[str] = (),
+        unfit: Collection[str] = (),
+    ) -> bool:
         now = self.clock.now()
         if not self._may_claim(now, alone=True):
             return False
         with self._file.own_transaction():
             self._promote(now)
-            return bool(self._next_up(1, queues, json.dumps(list(unknown)), True, now))
+            return bool(self._next_up(1, queues, (unknown, unfit), True, now))
 
     def settle(self, ends: Sequence[Ended]) -> list[Settled]:
         now = self.clock.now()
@@ -249,8 +259,13 @@ class SQLiteStore:
         oldest = self._one(SQL["oldest_ready"], (self.clock.now(),))
         return None if oldest is None else self.get(oldest)
 
-    def queued_tasks(self) -> dict[str, int]:
-        return dict(self._file.read(SQL["queued_tasks"]))
+    def live(self) -> Iterator[LiveJob]:
+        """Piece by piece: one long read would keep the log from being copied back. Places take eight bytes each."""
+        places = array("q", (seq for (seq,) in self._file.stream(SQL["live_places"])))
+        for start in range(0, len(places), _PIECE):
+            piece = json.dumps(places[start : start + _PIECE].tolist())
+            for job_id, task, luggage, is_running in self._file.read(SQL["live"], (piece,)):
+                yield LiveJob(job_id, task, luggage, bool(is_running))
 
     def counts(self) -> dict[str, int]:
         (row,) = self._file.read(SQL["counts"], {"now": self.clock.now()})
@@ -286,10 +301,16 @@ class SQLiteStore:
         return due is not None and due <= now
 
     def _next_up(
-        self, limit: int, queues: Collection[str] | None, unknown: str, alone: bool, now: int
+        self,
+        limit: int,
+        queues: Collection[str] | None,
+        left: tuple[Collection[str], Collection[str]],
+        alone: bool,
+        now: int,
     ) -> list[tuple[Any, ...]]:
         """Read from the front of each queue only as far as the claim goes."""
-        front = {"now": now, "unknown": unknown, "limit": limit}
+        unknown, unfit = (json.dumps(list(each)) for each in left)
+        front = {"now": now, "unknown": unknown, "unfit": unfit, "limit": limit}
         fronts = [
             self._execute(_ready_sql("next_ready", alone), front | {"queue": name})
             for name in self._open_queues(queues, alone)

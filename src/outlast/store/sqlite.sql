@@ -77,6 +77,7 @@ FROM jobs
 WHERE ready > 0 AND ready = {ready} AND queue = :queue
     AND (expires_at IS NULL OR expires_at > :now)
     AND task NOT IN (SELECT value FROM json_each(:unknown))
+    AND id NOT IN (SELECT value FROM json_each(:unfit))
 ORDER BY priority DESC, run_at, seq
 LIMIT :limit
 
@@ -223,16 +224,17 @@ WHERE seq = (
     LIMIT 1
 )
 
--- name: queued_tasks
-SELECT task, count(*)
+-- name: live_places
+SELECT seq FROM jobs WHERE ready > 0
+UNION ALL
+SELECT seq FROM jobs WHERE ready = 0 AND state = 'queued'
+UNION ALL
+SELECT seq FROM jobs WHERE worker IS NOT NULL
+
+-- name: live
+SELECT id, task, luggage, state = 'running'
 FROM jobs
-WHERE seq IN (
-    SELECT seq FROM jobs WHERE ready > 0
-    UNION ALL
-    SELECT seq FROM jobs WHERE ready = 0 AND state = 'queued'
-)
-GROUP BY task
-ORDER BY task
+WHERE seq IN (SELECT value FROM json_each(?)) AND (+state = 'queued' OR +state = 'running')
 
 -- name: counts
 SELECT

@@ -70,15 +70,22 @@ def begin(job: Claimed, queue: TaskQueue) -> Run | Outcome:
 
     Raises TaskUnknown when this code does not have the task: the job then waits for a worker that does.
     """
-    func, signature, is_async, solve = _functions.get((job.task, queue)) or _find(job.task, queue)
     try:
-        args, kwargs = signature.unpack(job.luggage)
-        carried = context.read(job.context, queue.context, job.id)
+        return call_of(job, queue)
+    except TaskUnknown:
+        raise
     except LuggageMisfit as error:
         note = f"{error}; waits for code that fits it"
         return Released(note, MISFIT_PAUSE, begun=False)
     except BaseException as error:  # the user's classes may raise anything
         return _erred(job, error)
+
+
+def call_of(job: Claimed, queue: TaskQueue) -> Run:
+    """The call that a job asks for. Raises TaskUnknown, LuggageMisfit, or whatever the user's classes raise."""
+    func, signature, is_async, solve = _functions.get((job.task, queue)) or _find(job.task, queue)
+    args, kwargs = signature.unpack(job.luggage)
+    carried = context.read(job.context, queue.context, job.id)
     return Run(job, func, args, kwargs, is_async, carried, solve)
 
 
@@ -126,21 +133,38 @@ CALLERS = (run.__code__, caught.__code__)
 
 
 def _find(task: str, queue: TaskQueue) -> _Function:
+    found = _task(task)
+    func = found.func if isinstance(found, Task) else found
+    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        raise TaskUnknown(f"{task} is a generator function in this code: nothing of its body would run")
     try:
-        found = names.resolve(task)
-    except BaseException as error:  # importing its module may even end the process
-        raise TaskUnknown(_told(error, f"{task} cannot be imported")) from error
-    func = getattr(found, "func", found)  # a Task wraps its function
-    if not callable(func):
-        raise TaskUnknown(f"{task} is not a function in this code")
-    try:
-        signature = Signature.of(func)
         solve = (found.queue if isinstance(found, Task) else queue).solve_of(func)
-        entry = (func, signature, inspect.iscoroutinefunction(func), solve)
+        entry = (func, Signature.of(func), inspect.iscoroutinefunction(func), solve)
     except Exception as error:
         raise TaskUnknown(_told(error, f"{task} cannot be called in this code")) from error
     _functions[task, queue] = entry
     return entry
+
+
+def _task(task: str) -> Callable[..., Any]:
+    """By its name; where that leads to none, by the alias of another."""
+    try:
+        return _named(task)
+    except TaskUnknown:
+        renamed = TaskQueue.renamed(task)
+        if renamed is None:
+            raise
+        return _named(renamed)
+
+
+def _named(task: str) -> Callable[..., Any]:
+    try:
+        found = names.resolve(task)
+    except BaseException as error:  # importing its module may even end the process
+        raise TaskUnknown(_told(error, f"{task} cannot be imported")) from error
+    if not callable(found):
+        raise TaskUnknown(f"{task} is not a function in this code")
+    return found
 
 
 def _told(error: BaseException, what: str) -> str:
