@@ -6,7 +6,8 @@ A store is synchronous and belongs to one thread: a supervisor calls it from its
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import random
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -121,6 +122,9 @@ class Store(Protocol):
         that the store does not know (never entered, or taken for dead) gets none: nobody would rescue them.
         """
 
+    def claim_one(self, worker: str, job_id: str) -> Claimed | None:
+        """Take this job, due or not. None where another thing than time stands in its way, or if it is not queued."""
+
     def suspects(self, *, queues: Collection[str] | None = None, unknown: Collection[str] = ()) -> bool:
         """Whether `claim(…, alone=True)` would find a job."""
 
@@ -144,6 +148,9 @@ class Store(Protocol):
 
     def next_due(self) -> int | None:
         """When the next delayed or retrying job becomes due (µs), if any."""
+
+    def next_expiry(self) -> int | None:
+        """When the next queued job will be too late to be useful (µs), if any."""
 
     def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> int:
         """Delete up to `limit` jobs that ended longer than `keep` ago, with their attempts. Returns how many."""
@@ -198,16 +205,22 @@ def store_url(url: str) -> str:
     raise _nobody_understands(url)
 
 
-def open_store(url: str, *, clock: Clock | None = None, create: bool = True) -> Store:
+def open_store(
+    url: str,
+    *,
+    clock: Clock | None = None,
+    dice: Callable[[], float] = random.random,
+    create: bool = True,
+) -> Store:
     """Open the store of a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`.
 
     Makes and migrates it if need be. With `create=False` a store that is not there is an error (a command line never
-    creates one). Raises StoreUnusable with what is wrong and what to do.
+    creates one). `dice` are thrown for each retry. Raises StoreUnusable with what is wrong and what to do.
     """
     if url.startswith("sqlite:"):
         from outlast.store.sqlite import SQLiteStore
 
-        return SQLiteStore(url, clock=clock or SystemClock(), create=create)
+        return SQLiteStore(url, clock=clock or SystemClock(), dice=dice, create=create)
     raise _nobody_understands(url)
 
 
