@@ -50,7 +50,7 @@ def outlast_queue(request: pytest.FixtureRequest) -> Iterator[OutlastQueue]:
 
 def _refuse_trio(request: pytest.FixtureRequest) -> None:
     """Here rather than at the first request, which would be answered 503."""
-    if "anyio_backend_name" in request.fixturenames:
+    if "anyio_backend" in request.fixturenames:
         backend = request.getfixturevalue("anyio_backend_name")
         if backend != "asyncio":
             pytest.fail(
