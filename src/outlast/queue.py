@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -49,6 +50,12 @@ class TaskQueue:
 
     made: ClassVar[Made]
     """Every TaskQueue of this process that is still in use, in the order they were made."""
+    dice: Callable[[], float]
+    """Throws in [0, 1), by which the retries of what this process runs are spread."""
+    loop: asyncio.AbstractEventLoop | None
+    """That of the app's lifespan, while it runs: what the app has opened belongs to it."""
+    outlives_lifespan: bool
+    """Whether the store stays open when the app's lifespan ends."""
 
     def __init__(
         self,
@@ -77,6 +84,9 @@ class TaskQueue:
         self.context = contexts.Variables(context)
         self.commit_timeout = _not_negative(commit_timeout, "commit_timeout")
         self.clock: Clock = clock or SystemClock()
+        self.dice = random.random
+        self.loop = None
+        self.outlives_lifespan = False
         self.target: Target = of_caller()
         self._calls: dict[Callable[..., Any], Call[..., Any]] = {}
         self._declared = Declared()
@@ -100,7 +110,7 @@ class TaskQueue:
             raise OptionRefused(f"worker={worker!r} (or OUTLAST_WORKER){did_you_mean(worker, WORKERS)}")
         self.url = store_url(url)
         self.worker = worker
-        self._writer = Writer(self.url, clock=self.clock)
+        self._writer = Writer(self.url, clock=self.clock, dice=self.dice)
         self._reader = self._writer if self.is_in_memory else Writer(self.url, clock=self.clock)
 
     @property
@@ -108,10 +118,22 @@ class TaskQueue:
         """Whether the store is known to one connection of this process alone."""
         return self.url.endswith(":memory:")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether this process has asked the store, or written to it, since it was last closed."""
+        return self._writer.is_open or self._reader.is_open
+
     @contextmanager
-    def switched(self, *, store: str, worker: str) -> Iterator[None]:
-        """For tests: another store and another worker for a while; what it has open there is closed at the end."""
+    def switched(
+        self, *, store: str, worker: str, clock: Clock | None = None, dice: Callable[[], float] | None = None
+    ) -> Iterator[None]:
+        """For tests: another store and another worker for a while, another clock and other dice if given.
+
+        What it has open there is closed at the end, and not before: a test looks at jobs when its app has gone.
+        """
         before = dict(vars(self))
+        self.clock, self.dice = clock or self.clock, dice or self.dice
+        self.outlives_lifespan = True
         self._use(store, worker)
         try:
             yield
@@ -348,9 +370,21 @@ class Made:
     def __init__(self) -> None:
         self._numbers = count()
         self._queues: WeakValueDictionary[int, TaskQueue] = WeakValueDictionary()
+        self._watchers: list[Callable[[TaskQueue], object]] = []
 
     def add(self, queue: TaskQueue) -> None:
         self._queues[next(self._numbers)] = queue
+        for see in self._watchers:
+            see(queue)
+
+    @contextmanager
+    def watched(self, see: Callable[[TaskQueue], object]) -> Iterator[None]:
+        """Show each queue that is made meanwhile, before anybody uses it."""
+        self._watchers.append(see)
+        try:
+            yield
+        finally:
+            self._watchers.remove(see)
 
     def __iter__(self) -> Iterator[TaskQueue]:
         return iter(list(self._queues.values()))

@@ -382,11 +382,34 @@ def test_conftest(tmp_path):
     passes(tmp_path, "main", "conftest")
 
 
+def test_shop(snippet):
+    with snippet.client() as client:
+        client.post("/orders/7?cents=990&email=you@example.com")
+
+    assert [job.view for job in snippet.jobs()] == ["succeeded", "succeeded", "scheduled"]
+
+
+def test_test_enqueued(tmp_path):
+    passes(tmp_path, "shop", "test_enqueued")
+
+
+def test_test_delay(tmp_path):
+    passes(tmp_path, "shop", "test_delay")
+
+
+def test_test_retry(tmp_path):
+    passes(tmp_path, "shop", "test_retry")
+
+
+def test_test_coroutines(tmp_path):
+    passes(tmp_path, "shop", "test_coroutines")
+
+
 def passes(folder, *snippets):
     for name in snippets:
         (folder / SNIPPETS[name].name).write_bytes(SNIPPETS[name].read_bytes())
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error"],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -394,6 +417,5 @@ def passes(folder, *snippets):
     )
 
     assert ran.returncode == 0, ran.stdout
-    assert {file.name for file in folder.iterdir()} <= {"__pycache__", "main.py", "conftest.py"} | {
-        file.name for file in folder.glob("test_*.py")
-    }
+    apps = {"__pycache__", "main.py", "shop.py", "conftest.py"}
+    assert {file.name for file in folder.iterdir()} <= apps | {file.name for file in folder.glob("test_*.py")}

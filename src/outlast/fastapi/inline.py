@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 from outlast.clock import steady
-from outlast.errors import Retry, TaskUnknown
-from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, Stopped, TimedOut
+from outlast.errors import Retry, Snooze, TaskUnknown
+from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, Snoozed, Stopped, TimedOut
 from outlast.premises import Premises
+from outlast.queue import TaskQueue as AnyQueue
 from outlast.store import Store
 from outlast.worker import chores, events, executor
 from outlast.worker.membership import Membership
@@ -162,14 +163,14 @@ class Inline:
 
     async def _attempt(self, job: Claimed) -> None:
         began = Begun(job, steady())
-        outcome, error = await _outcome_of(job, self._queue)
+        outcome, error = await attempt(job, self._queue)
         end = Ended(job.id, job.attempt, outcome)
         (settled,) = await self._queue.atell(lambda store: store.settle([end]))
         events.attempt_ended(began, settled)
         self.wake()
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise asyncio.CancelledError  # the executor made an outcome of it
-        if error is not None:
+        if error is not None and not isinstance(error, (Retry, Snooze)):
             raise error
 
     # ---- on the store's thread
@@ -224,20 +225,25 @@ class Begun:
     since: float
 
 
-async def _outcome_of(job: Claimed, queue: TaskQueue) -> tuple[Outcome, BaseException | None]:
-    """What an attempt came to; and the error that FastAPI would have raised, if any."""
+async def attempt(
+    job: Claimed, queue: AnyQueue, *, instead: BaseException | None = None
+) -> tuple[Outcome, BaseException | None]:
+    """Run a claimed job in this process: what it came to, and what its task raised, if anything, to be raised again.
+
+    `instead` is raised in place of the function's own code.
+    """
     try:
         call = executor.begin(job, queue)
     except TaskUnknown as error:
         return Released(str(error), _UNKNOWN_PAUSE, begun=False), None
     if isinstance(call, Outcome):
         return call, None
+    if instead is not None:
+        call.func = _raising(instead, is_async=call.is_async)
     outcome = await (_awaited(call) if call.on_loop else run_in_threadpool(executor.run, call))
     if isinstance(outcome, TimedOut):
         return outcome, TimeoutError(f"{job.task} timed out after {outcome.timeout / 1e6:g} s")
-    if isinstance(outcome, Erred) and not isinstance(call.error, Retry):
-        return outcome, call.error
-    return outcome, None
+    return outcome, call.error if isinstance(outcome, (Erred, Snoozed)) else None
 
 
 async def _awaited(call: executor.Run) -> Outcome:
@@ -251,3 +257,13 @@ async def _awaited(call: executor.Run) -> Outcome:
 
 async def _in_thread(job: Claimed, work: Callable[[], Any]) -> Any:
     return await run_in_threadpool(work)
+
+
+def _raising(error: BaseException, *, is_async: bool) -> Callable[..., Any]:
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise error
+
+    async def afail(*args: Any, **kwargs: Any) -> Any:
+        raise error
+
+    return afail if is_async else fail

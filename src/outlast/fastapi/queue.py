@@ -6,6 +6,7 @@ app's start-up, or at the first commit where no lifespan runs; never when it is 
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -132,7 +133,7 @@ class TaskQueue(queue.TaskQueue):
                         yield state
             finally:
                 self._sleeps = sleeps
-                if not in_worker():
+                if not in_worker() and not self.outlives_lifespan:
                     await to_thread.run_sync(self.close)
 
         app.router.lifespan_context = lifespan
@@ -143,13 +144,14 @@ class TaskQueue(queue.TaskQueue):
         host = self._wake() if with_worker else None
         if with_worker:
             _spare_the_collector()
+        self.loop = _running_loop()
         try:
             async with self.inline.serving() if self.inline and not in_worker() else nullcontext():
                 yield
         finally:
             if host is not None:
                 await host.astop()
-            self._host = None
+            self._host = self.loop = None
 
     def _wake(self) -> Host:
         """Start the worker beside this server, if nobody has. Needs the running loop."""
@@ -248,6 +250,14 @@ class TaskQueue(queue.TaskQueue):
         from outlast.fastapi.router import accepted
 
         return accepted(job, request)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """None on a loop that is not asyncio's."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _spare_the_collector() -> None:

@@ -6,7 +6,8 @@ A store is synchronous and belongs to one thread: a supervisor calls it from its
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import random
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -134,6 +135,9 @@ class Store(Protocol):
         would rescue them.
         """
 
+    def claim_one(self, worker: str, job_id: str) -> Claimed | None:
+        """Take this job, due or not. None where another thing than time stands in its way, or if it is not queued."""
+
     def suspects(
         self,
         *,
@@ -163,6 +167,9 @@ class Store(Protocol):
 
     def next_due(self) -> int | None:
         """When the next delayed or retrying job becomes due (µs), if any."""
+
+    def next_expiry(self) -> int | None:
+        """When the next queued job will be too late to be useful (µs), if any."""
 
     def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> int:
         """Delete up to `limit` jobs that ended longer than `keep` ago, with their attempts. Returns how many."""
@@ -218,18 +225,24 @@ def store_url(url: str) -> str:
 
 
 def open_store(
-    url: str, *, clock: Clock | None = None, create: bool = True, read_only: bool = False
+    url: str,
+    *,
+    clock: Clock | None = None,
+    dice: Callable[[], float] = random.random,
+    create: bool = True,
+    read_only: bool = False,
 ) -> Store:
     """Open the store of a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`.
 
     Makes and migrates it if need be. With `create=False` a store that is not there is an error (a command line never
     creates one). With `read_only=True` it is neither made nor migrated nor written: `live` and `counts` can then be
-    asked whatever the age of its schema. Raises StoreUnusable with what is wrong and what to do.
+    asked whatever the age of its schema. `dice` are thrown for each retry. Raises StoreUnusable with what is wrong and
+    what to do.
     """
     if url.startswith("sqlite:"):
         from outlast.store.sqlite import SQLiteStore
 
-        return SQLiteStore(url, clock=clock or SystemClock(), create=create, read_only=read_only)
+        return SQLiteStore(url, clock=clock or SystemClock(), dice=dice, create=create, read_only=read_only)
     raise _nobody_understands(url)
 
 

@@ -12,7 +12,7 @@ import random
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
@@ -56,10 +56,19 @@ class SQLiteStore:
     `url` has its path made absolute.
     """
 
-    def __init__(self, url: str, *, clock: Clock, create: bool = True, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock,
+        dice: Callable[[], float] = random.random,
+        create: bool = True,
+        read_only: bool = False,
+    ) -> None:
         self._file = SQLiteFile(url, create=create, read_only=read_only)
         self.url = self._file.url
         self.clock = clock
+        self._dice = dice
         self._execute = self._file.execute
         self._claimed: dict[str, _Known | None] = {}
 
@@ -139,6 +148,15 @@ class SQLiteStore:
             self._file.executemany(SQL["claim"], [(worker, now, seq) for _, _, seq, *_ in rows])
         return self._remembered(rows)
 
+    def claim_one(self, worker: str, job_id: str) -> Claimed | None:
+        now = self.clock.now()
+        with self._file.own_transaction():
+            if not self._knows(worker):
+                return None
+            rows = self._file.read(SQL["free_to_start"], {"id": job_id, "now": now})
+            self._file.executemany(SQL["claim"], [(worker, now, seq) for _, _, seq, *_ in rows])
+        return next(iter(self._remembered(rows)), None)
+
     def suspects(
         self,
         *,
@@ -190,6 +208,10 @@ class SQLiteStore:
     def next_due(self) -> int | None:
         due: int | None = self._one(SQL["next_due"])
         return due
+
+    def next_expiry(self) -> int | None:
+        expiry: int | None = self._one(SQL["next_expiry"])
+        return expiry
 
     def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> int:
         parameters = {"before": self.clock.now() - span(keep), "state": state, "limit": limit}
@@ -371,7 +393,7 @@ class SQLiteStore:
         if not rows:
             return None
         *standing, run_at, worker, started_at, _, behind = rows[0]
-        ending = lifecycle.ending(Standing(*standing), end.outcome, random.random())
+        ending = lifecycle.ending(Standing(*standing), end.outcome, self._dice())
         self._write_ending(end, ending, run_at, now)
         if ending.error is not None:
             self._keep_attempt(end, ending, worker, started_at, now)

@@ -81,6 +81,16 @@ WHERE ready > 0 AND ready = {ready} AND queue = :queue
 ORDER BY priority DESC, run_at, seq
 LIMIT :limit
 
+-- name: free_to_start
+SELECT
+    -priority, run_at, seq, next_id,
+    id, attempt + 1, task, luggage, failures, retry, timeout, at_most_once, deaths > 0,
+    context
+FROM jobs
+WHERE id = :id AND state = 'queued' AND held_by IS NULL AND waiting = 0
+    AND (expires_at IS NULL OR expires_at > :now)
+    AND queue NOT IN (SELECT name FROM queues)
+
 -- name: claim
 UPDATE jobs
 SET state = 'running', ready = 0, attempt = attempt + 1, worker = ?, started_at = ?
@@ -130,6 +140,9 @@ FROM jobs
 WHERE state = 'queued' AND expires_at IS NOT NULL AND expires_at <= ?
 ORDER BY expires_at
 LIMIT ?
+
+-- name: next_expiry
+SELECT min(expires_at) FROM jobs WHERE expires_at IS NOT NULL AND state = 'queued'
 
 -- name: expire
 UPDATE jobs
