@@ -15,7 +15,6 @@ from fastapi.testclient import TestClient
 from outlast import (
     BackgroundTasks,
     Fail,
-    JobFailed,
     JobNotFound,
     LuggageRefused,
     Retry,
@@ -216,7 +215,7 @@ def test_errors_can_be_left_to_the_records(outlast_queue):
 def test_an_error_outside_the_task_s_code_is_raised_too(outlast_queue):
     queue.enqueue(returns_coroutine)
 
-    with pytest.raises(JobFailed, match="returned a coroutine"):
+    with pytest.raises(TypeError, match="returned a coroutine"):
         outlast_queue.drain()
 
 
@@ -804,3 +803,47 @@ def test_afterwards_everything_is_as_before():
 
     assert vars(mine) == before
     assert {thread for thread in threading.enumerate() if thread.name == "outlast-store"} <= threads
+
+
+# ---- dependencies
+
+
+def get_session():
+    log.append("opened")
+    yield "session"
+    log.append("committed")
+
+
+@queue.task(max_attempts=1)
+def store_it(word: str, tasks: BackgroundTasks, session: str = Depends(get_session)):
+    log.append((word, session))
+    tasks.add_task(note, "added by the task")
+
+
+def test_dependencies_are_solved_and_what_a_task_adds_runs_too(outlast_queue):
+    store_it.enqueue("a")
+
+    outlast_queue.drain()
+
+    assert log == ["opened", ("a", "session"), "committed", "added by the task"]
+
+
+def test_dependencies_may_be_overridden(outlast_queue):
+    app.dependency_overrides[get_session] = lambda: "another"
+    try:
+        store_it.enqueue("a")
+        outlast_queue.drain()
+    finally:
+        app.dependency_overrides.clear()
+
+    assert log == [("a", "another"), "added by the task"]
+
+
+def test_a_planned_error_reaches_the_dependencies(outlast_queue):
+    store_it.enqueue("a")
+    outlast_queue.fail_next(store_it, ConnectionError("down"))
+
+    outlast_queue.drain()
+
+    assert log == ["opened"]
+    outlast_queue.assert_not_enqueued(note)
