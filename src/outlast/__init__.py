@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from outlast.errors import StoreUnusable as StoreUnusable
     from outlast.errors import TaskRefused as TaskRefused
     from outlast.errors import TaskUnknown as TaskUnknown
+    from outlast.explain import Explanation as Explanation
+    from outlast.explain import Why as Why
     from outlast.fastapi.queue import TaskQueue as TaskQueue
     from outlast.fastapi.tasks import BackgroundTasks as BackgroundTasks
     from outlast.handle import Job as Job
@@ -42,6 +44,7 @@ _HOMES = {
         "AppNotFound AppRefused Fail JobFailed JobNotFound LuggageMisfit LuggageRefused LuggageTooLarge NotConfirmed "
         "OptionRefused OutlastError Retry Snooze StoreError StoreUnusable TaskRefused TaskUnknown"
     ),
+    "outlast.explain": "Explanation Why",
     "outlast.fastapi.queue": "TaskQueue",
     "outlast.fastapi.tasks": "BackgroundTasks",
     "outlast.handle": "Job",

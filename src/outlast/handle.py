@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from outlast.errors import JobFailed, JobNotFound
+from outlast.explain import Explanation, ask, uncommitted
 from outlast.job import Attempt, JobRecord, State
 from outlast.luggage import unpack_value
 
@@ -78,9 +79,13 @@ class Job:
         try:
             return self.record()
         except JobNotFound:
-            if self._pending is not None and self._pending.undecided:
+            if self._is_undecided():
                 return None
             raise
+
+    def _is_undecided(self) -> bool:
+        """Whether its request may still commit it."""
+        return self._pending is not None and self._pending.undecided
 
     def record(self) -> JobRecord:
         """Everything the store knows of it now. Raises JobNotFound."""
@@ -101,6 +106,29 @@ class Job:
         """`attempts` without blocking the loop."""
         job_id = self.id
         return await self._queue.aask(lambda store: store.attempts(job_id))
+
+    def explain(self) -> list[Explanation]:
+        """Every reason why it is not running now; none when a worker starts it with its next look.
+
+        Of a job that is running or has ended, that alone is told. Raises JobNotFound.
+        """
+        job_id = self.id
+        try:
+            return self._queue.ask(lambda store: ask(store, job_id))[1]
+        except JobNotFound:
+            if self._is_undecided():
+                return [uncommitted()]
+            raise
+
+    async def aexplain(self) -> list[Explanation]:
+        """`explain` without blocking the loop."""
+        job_id = self.id
+        try:
+            return (await self._queue.aask(lambda store: ask(store, job_id)))[1]
+        except JobNotFound:
+            if self._is_undecided():
+                return [uncommitted()]
+            raise
 
     # ---- what can be done with it
 

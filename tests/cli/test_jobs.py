@@ -104,17 +104,17 @@ def test_a_job_is_shown_with_its_arguments_attempts_and_what_comes(ids, outlast)
 @pytest.mark.parametrize(
     ("view", "told"),
     [
-        ("queued", "Attempt 1 starts as soon as a worker has a free slot."),
-        ("scheduled", "Attempt 1 starts 20"),
+        ("queued", "No worker is alive, so none serves its queue, default."),
+        ("scheduled", "Its time has not come: it was delayed. Due 20"),
         ("scheduled", "It fails if it has not started by"),
-        ("retrying", "Attempt 2 starts 20"),
+        ("retrying", "Its time has not come: it has 1 of 5 failures, and is retried then. Due 20"),
         ("retrying", "It has failed for good after 4 more failures."),
-        ("waiting", "once the job before it in the same request has ended its first attempt"),
-        ("held", "once the request that added it has ended"),
-        ("running", "Attempt 1 has been running for"),
+        ("waiting", "behind a job before it in the same request, until that has ended its first attempt"),
+        ("held", "The request that added it has not ended yet"),
+        ("running", "Attempt 1 is running."),
         ("running", "It is stopped if it takes longer than 2 m."),
-        ("succeeded", "Nothing: it is done."),
-        ("cancelled", "Nothing, unless it is retried by hand"),
+        ("succeeded", "Nothing more happens: it has succeeded."),
+        ("cancelled", "Nothing more happens: it has been cancelled, unless it is retried."),
     ],
 )
 def test_what_happens_next(view, told, ids, outlast):
@@ -130,13 +130,13 @@ def test_a_job_that_nobody_can_run_says_why(ids, store, outlast):
     told = outlast("jobs", "show", ids["retrying"]).out.split("Next")[1]
 
     assert "outlast queues resume mail" in told
-    assert "No living worker serves queue mail" in told
+    assert "none serves its queue, mail" in told
 
 
 def test_a_job_that_was_asked_to_stop_says_so(ids, store, outlast):
     store.cancel(JobFilter(ids=(ids["running"],)))
 
-    assert "It was asked to stop" in outlast("jobs", "show", ids["running"]).out
+    assert "was asked to stop" in outlast("jobs", "show", ids["running"]).out
 
 
 def test_the_result_is_shown_as_a_person_would_write_it(ids, outlast):

@@ -42,7 +42,7 @@ class Screen:
         while self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=0.5)
+                self._process.wait(timeout=2)
 
     def ended(self) -> int:
         """Reads the rest; on Linux the end of a terminal is an error."""

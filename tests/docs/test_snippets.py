@@ -267,6 +267,15 @@ def test_inspect_job(snippet):
         }
 
 
+def test_explain_job(snippet):
+    call = snippet.queue.options(snippet.why, delay=timedelta(hours=1))
+    job = snippet.queue.enqueue(call, "some")
+    with snippet.client() as client:
+        reasons = client.get(f"/admin/jobs/{job.id}/why").json()
+
+    assert [why for why, *_ in reasons] == ["not_due"]
+
+
 def test_dependency(snippet, tmp_path):
     with snippet.client() as client:
         client.post("/send-notification/you@example.com?q=cats")

@@ -8,10 +8,18 @@ import pytest
 import outlast
 
 NAMES = [
-    *("AppNotFound", "AppRefused", "Attempt", "BackgroundTasks", "Fail", "Job", "JobFailed", "JobNotFound"),
-    *("JobRecord", "LuggageMisfit", "LuggageRefused", "LuggageTooLarge", "NotConfirmed", "OptionRefused"),
+    *("AppNotFound", "AppRefused", "Attempt", "BackgroundTasks", "Explanation", "Fail", "Job", "JobFailed"),
+    *(
+        "JobNotFound",
+        "JobRecord",
+        "LuggageMisfit",
+        "LuggageRefused",
+        "LuggageTooLarge",
+        "NotConfirmed",
+        "OptionRefused",
+    ),
     *("OutlastError", "Reason", "Retry", "RetryPolicy", "Snooze", "State", "StoreError", "StoreUnusable"),
-    *("Task", "TaskQueue", "TaskRefused", "TaskUnknown", "current_job", "in_worker"),
+    *("Task", "TaskQueue", "TaskRefused", "TaskUnknown", "Why", "current_job", "in_worker"),
 ]
 
 

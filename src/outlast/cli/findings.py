@@ -217,7 +217,7 @@ def _of_place(store: Store) -> Iterator[Finding]:
 
 
 def _of_work(store: Store, facts: AppFacts | None) -> Iterator[Finding]:
-    from outlast.cli.stores import is_alive
+    from outlast.store.liveness import is_alive
 
     known = store.workers()
     alive = [worker for worker in known if is_alive(store, worker)]

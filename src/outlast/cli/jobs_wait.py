@@ -51,7 +51,8 @@ def wait(
     Example: outlast jobs wait 5f3a9c0b12de --timeout 30s
     """
     from outlast.cli.records import job_fields
-    from outlast.cli.stores import full_id, living, opened
+    from outlast.cli.stores import full_id, opened
+    from outlast.store.liveness import living
 
     with opened(store) as open_store:
         names = list(dict.fromkeys(full_id(open_store, given) for given in ids))

@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from outlast import locks
 from outlast.cli.exits import UNUSABLE, Failure
 from outlast.clock import to_instant
 from outlast.errors import JobNotFound, OutlastError
@@ -69,19 +68,6 @@ def ring(store: Store) -> None:
         ring_bell(Premises(store.url).socket)
 
 
-def living(store: Store) -> list[WorkerRecord]:
-    """The workers that are alive."""
-    return [worker for worker in store.workers() if is_alive(store, worker)]
-
-
-def is_alive(store: Store, worker: WorkerRecord) -> bool:
-    """By its lock, where that can be seen; else by its lease."""
-    if store.url.startswith("sqlite:"):
-        with suppress(OSError, OutlastError):
-            return not locks.is_free(Premises(store.url).worker(worker.id))
-    return worker.lease_until > now_of(store)
-
-
 def serves(workers: Iterable[WorkerRecord], queue: str) -> bool:
     """Whether one of these workers takes jobs of this queue."""
-    return any(worker.queues is None or queue in worker.queues for worker in workers)
+    return any(worker.serves(queue) for worker in workers)

@@ -24,7 +24,7 @@ from outlast.premises import Premises
 from outlast.queue import TaskQueue as AnyQueue
 from outlast.store import Store
 from outlast.worker import chores, events, executor
-from outlast.worker.membership import Membership
+from outlast.worker.membership import Membership, Standing
 
 if TYPE_CHECKING:
     from outlast.fastapi.queue import TaskQueue
@@ -193,10 +193,18 @@ class Inline:
     def _claim(self, store: Store) -> bool:
         if not self.membership.is_known:
             self.membership.enter(store)
+        self._report(store)
         worker = self.membership.id
         jobs = store.claim(worker, _AT_ONCE) or store.claim(worker, 1, alone=True)
         self._claimed.update((job.id, job) for job in jobs)
         return bool(jobs)
+
+    def _report(self, store: Store) -> None:
+        """Without a lasting loop nothing is run but in the course of a request."""
+        standing = Standing(_AT_ONCE, is_leaving=self.loop is None)
+        if self.membership.has_news(standing):
+            self.membership.report(store, standing)
+            self.membership.told = standing
 
     def _do_chores(self, store: Store) -> None:
         if steady() < self._next_chores:

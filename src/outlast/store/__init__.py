@@ -31,6 +31,17 @@ class WorkerRecord:
     slots: int
     started_at: datetime
     lease_until: datetime
+    room: int = 0
+    """Jobs it can have now, as it says: those it runs and those it could start. Fewer than `slots` while children
+    start, are replaced, or are kept for jobs that run alone."""
+    unknown: tuple[str, ...] = ()
+    """Tasks of queued jobs that its code does not have."""
+    is_leaving: bool = False
+    """It claims no more by itself."""
+
+    def serves(self, queue: str) -> bool:
+        """Whether it takes jobs of this queue."""
+        return self.queues is None or queue in self.queues
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +53,43 @@ class QueueRecord:
     queued: int
     running: int
     failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hand:
+    """A worker as one job sees it."""
+
+    worker: WorkerRecord
+    running: int
+    """The jobs it runs."""
+    ahead: int
+    """The jobs that it would take before this one now, `MOST_AHEAD` at most; 0 where it would not take this one."""
+
+
+MOST_AHEAD = 10_000
+"""Jobs ahead of another are counted up to here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """A job with all that decides whether it can start, at one moment."""
+
+    job: JobRecord
+    now: datetime
+    is_held: bool
+    """By the request that added it."""
+    is_waiting: bool
+    """The job before it in its request has not let it go."""
+    before: JobRecord | None
+    """Of the jobs before it in its request, the nearest that has not ended, when it is waiting."""
+    is_ready: bool
+    """Its time had come when somebody looked: it stays ready though the clock be set back."""
+    is_suspect: bool
+    """A child died with it: it runs alone."""
+    is_paused: bool
+    """Its queue is."""
+    hands: tuple[Hand, ...]
+    """Every worker that the store knows, dead ones too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +160,11 @@ class Store(Protocol):
     def renew(self, worker: str, lease: timedelta) -> bool:
         """Prolong its lease from now. False when the store no longer knows it (it was taken for dead)."""
 
+    def report(
+        self, worker: str, *, room: int, unknown: Collection[str] = (), is_leaving: bool = False
+    ) -> None:
+        """Write what a worker says of itself, for those who ask why a job does not run."""
+
     def leave(self, worker: str) -> None:
         """Forget a worker. One that has running jobs left stays known, so that they are rescued."""
 
@@ -178,6 +231,9 @@ class Store(Protocol):
 
     def get(self, job_id: str) -> JobRecord:
         """One job. Raises JobNotFound."""
+
+    def circumstances(self, job_id: str) -> Circumstances:
+        """One job with all that decides whether it can start, read at one moment. Raises JobNotFound."""
 
     def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
         """Jobs that match, newest first; `before` (an id) pages on."""

@@ -12,7 +12,7 @@ import random
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
@@ -26,10 +26,20 @@ from outlast.clock import Clock, span, to_instant, to_micros
 from outlast.errors import JobNotFound
 from outlast.job import Attempt, Claimed, Ended, JobRecord, Lost, NewJob, Outcome, Released, State, Succeeded
 from outlast.lifecycle import Ending, Standing
-from outlast.store import ALL, JobFilter, LiveJob, QueueRecord, Settled, WorkerRecord
+from outlast.store import (
+    ALL,
+    MOST_AHEAD,
+    Circumstances,
+    Hand,
+    JobFilter,
+    LiveJob,
+    QueueRecord,
+    Settled,
+    WorkerRecord,
+)
 from outlast.store.named_sql import named_sql
 from outlast.store.rows import attempt_record, job_record, outcome_word
-from outlast.store.sqlite_file import SQLiteFile
+from outlast.store.sqlite_file import Parameters, SQLiteFile
 
 SQL = named_sql("sqlite.sql")
 _ROWS = 25
@@ -112,6 +122,9 @@ class SQLiteStore:
             worker.slots,
             to_micros(worker.started_at),
             to_micros(worker.lease_until),
+            worker.room,
+            json.dumps(worker.unknown),
+            worker.is_leaving,
         )
         with self._file.own_transaction():
             self._execute(SQL["enter"], row)
@@ -119,6 +132,12 @@ class SQLiteStore:
     def renew(self, worker: str, lease: timedelta) -> bool:
         with self._file.own_transaction():
             return self._execute(SQL["renew"], (self.clock.now() + span(lease), worker)).rowcount == 1
+
+    def report(
+        self, worker: str, *, room: int, unknown: Collection[str] = (), is_leaving: bool = False
+    ) -> None:
+        with self._file.own_transaction():
+            self._execute(SQL["report"], (room, json.dumps(sorted(unknown)), is_leaving, worker))
 
     def leave(self, worker: str) -> None:
         with self._file.own_transaction():
@@ -229,6 +248,22 @@ class SQLiteStore:
             )
         return records[0]
 
+    def circumstances(self, job_id: str) -> Circumstances:
+        with self._file.moment():
+            job = self.get(job_id)
+            [place] = self._file.read_named(SQL["place"], (job_id,))
+            return Circumstances(
+                job=job,
+                now=to_instant(self.clock.now()),
+                is_held=bool(place["held"]),
+                is_waiting=bool(place["waiting"]),
+                before=self._before(job_id, place["seq"]) if place["waiting"] else None,
+                is_ready=place["ready"] > 0,
+                is_suspect=bool(place["suspect"]),
+                is_paused=bool(self._one(SQL["is_paused"], (job.queue,))),
+                hands=tuple(self._hand(worker, job, place) for worker in self.workers()),
+            )
+
     def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
         conditions, parameters = _conditions(which, which.state)
         if before is not None:
@@ -303,6 +338,37 @@ class SQLiteStore:
             "failed": failed,
             "cancelled": cancelled,
         }
+
+    # ---- what surrounds a job, in steps
+
+    def _before(self, job_id: str, seq: int) -> JobRecord | None:
+        """Those that ended while they waited let nobody go before their turn."""
+        while rows := self._file.read(SQL["job_before"], {"id": job_id, "seq": seq}):
+            seq, job_id = rows[0]
+            job = self.get(job_id)
+            if not job.state.ended:
+                return job
+        return None
+
+    def _hand(self, worker: WorkerRecord, job: JobRecord, place: Mapping[str, Any]) -> Hand:
+        return Hand(
+            worker=worker,
+            running=self._one(SQL["count_running"], (worker.id,)),
+            ahead=self._ahead(worker, place) if _would_take(worker, job) else 0,
+        )
+
+    def _ahead(self, worker: WorkerRecord, place: Mapping[str, Any]) -> int:
+        count: int = self._one(
+            _ready_sql("ahead", bool(place["suspect"])),
+            {
+                **{name: place[name] for name in ("seq", "priority", "run_at")},
+                "queues": json.dumps(worker.queues),
+                "unknown": json.dumps(worker.unknown),
+                "now": self.clock.now(),
+                "most": MOST_AHEAD,
+            },
+        )
+        return count
 
     # ---- claiming, in steps
 
@@ -460,7 +526,7 @@ class SQLiteStore:
 
     # ---- small reads and writes
 
-    def _one(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+    def _one(self, sql: str, parameters: Parameters = ()) -> Any:
         rows = self._file.read(sql, parameters)
         return rows[0][0] if rows else None
 
@@ -480,6 +546,10 @@ def _ready(alone: bool) -> int:
 @cache
 def _ready_sql(name: str, alone: bool) -> str:
     return SQL[name].replace("{ready}", str(_ready(alone)))
+
+
+def _would_take(worker: WorkerRecord, job: JobRecord) -> bool:
+    return job.state is State.QUEUED and worker.serves(job.queue) and job.task not in worker.unknown
 
 
 def _is_ready_at_once(job: NewJob) -> bool:
@@ -548,7 +618,7 @@ def _each_condition(which: JobFilter, state: State | None) -> Iterator[str]:
 
 
 def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
-    worker, host, pid, queues, slots, started_at, lease_until = row
+    worker, host, pid, queues, slots, started_at, lease_until, room, unknown, leaving = row
     served = json.loads(queues)
     return WorkerRecord(
         id=worker,
@@ -558,6 +628,9 @@ def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
         slots=slots,
         started_at=to_instant(started_at),
         lease_until=to_instant(lease_until),
+        room=room,
+        unknown=tuple(json.loads(unknown)),
+        is_leaving=bool(leaving),
     )
 
 

@@ -25,10 +25,14 @@ WHERE ready = 0 AND state = 'queued' AND held_by = :server AND id IN (SELECT val
 SELECT DISTINCT held_by FROM jobs WHERE ready = 0 AND state = 'queued' AND held_by IS NOT NULL
 
 -- name: enter
-INSERT OR REPLACE INTO workers (id, host, pid, queues, slots, started_at, lease_until) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT OR REPLACE INTO workers (id, host, pid, queues, slots, started_at, lease_until, room, unknown, leaving)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: renew
 UPDATE workers SET lease_until = ? WHERE id = ?
+
+-- name: report
+UPDATE workers SET room = ?, unknown = ?, leaving = ? WHERE id = ?
 
 -- name: leave
 DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE worker = :worker)
@@ -37,7 +41,7 @@ DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE 
 DELETE FROM workers WHERE id = ?
 
 -- name: workers
-SELECT id, host, pid, queues, slots, started_at, lease_until FROM workers ORDER BY started_at, id
+SELECT id, host, pid, queues, slots, started_at, lease_until, room, unknown, leaving FROM workers ORDER BY started_at, id
 
 -- name: knows_worker
 SELECT 1 FROM workers WHERE id = ?
@@ -217,6 +221,39 @@ UNION ALL
 SELECT queue, NULL, 0, count(*), 0 FROM jobs WHERE worker IS NOT NULL GROUP BY queue
 UNION ALL
 SELECT queue, NULL, 0, 0, count(*) FROM jobs WHERE state = 'failed' GROUP BY queue
+
+-- name: place
+SELECT seq, priority, run_at, ready, waiting, held_by IS NOT NULL AS held, deaths > 0 AS suspect
+FROM jobs
+WHERE id = ?
+
+-- name: job_before
+-- The one that lets it go lies a little before it: they were written together.
+SELECT seq, id FROM jobs WHERE seq < :seq AND next_id = :id ORDER BY seq DESC LIMIT 1
+
+-- name: is_paused
+SELECT EXISTS (SELECT 1 FROM queues WHERE name = ?)
+
+-- name: count_running
+SELECT count(*) FROM jobs WHERE worker = ?
+
+-- name: ahead
+-- What this worker would take before a job: that which is ready, and that which its next claim makes ready.
+SELECT count(*) FROM (
+    SELECT 1 FROM (
+        SELECT seq, queue, priority, run_at, task, expires_at FROM jobs WHERE ready > 0 AND ready = {ready}
+        UNION ALL
+        SELECT seq, queue, priority, run_at, task, expires_at FROM jobs
+        WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at <= :now
+            AND 1 + (deaths > 0) = {ready}
+    )
+    WHERE (-priority, run_at, seq) < (-:priority, :run_at, :seq)
+        AND (:queues = 'null' OR queue IN (SELECT value FROM json_each(:queues)))
+        AND queue NOT IN (SELECT name FROM queues)
+        AND (expires_at IS NULL OR expires_at > :now)
+        AND task NOT IN (SELECT value FROM json_each(:unknown))
+    LIMIT :most
+)
 
 -- name: ids_like
 SELECT id FROM jobs WHERE id >= :part AND id < :part || '~'

@@ -16,6 +16,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
@@ -89,6 +90,18 @@ class SQLiteFile:
             return [dict(zip(names, row, strict=True)) for row in cursor]
         except sqlite3.Error as error:
             raise self._explained(error) from error
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """A block whose reads all see the same moment. It waits for nobody who writes, and nobody waits for it."""
+        if self._depth:
+            yield
+            return
+        self._patiently(self._connection.execute, "BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
 
     # ---- writing, inside a transaction
 

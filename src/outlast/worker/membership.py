@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from datetime import timedelta
+from typing import NamedTuple
 
 from outlast import locks
 from outlast.clock import steady, to_instant
@@ -22,6 +23,17 @@ _TRY_AGAIN = 1.0
 """Seconds until a store that failed is asked again to know us."""
 
 
+class Standing(NamedTuple):
+    """What a worker says of itself, for those who ask why a job does not run."""
+
+    room: int
+    """Jobs it can have now: those it runs and those it could start."""
+    unknown: tuple[str, ...] = ()
+    """Tasks that its code lacks, and the ids of jobs that it leaves to other code because they do not fit its own."""
+    is_leaving: bool = False
+    """It claims no more by itself."""
+
+
 class Membership:
     """One worker's standing with its store. `premises` is None for a store that no other process can reach."""
 
@@ -33,6 +45,8 @@ class Membership:
         """Whether the store knows this worker; one that it does not know claims nothing."""
         self.renew_at = 0.0
         """When the lease is to be renewed, on the steady clock."""
+        self.told: Standing | None = None
+        """What the store has been told of us since we entered."""
         self._premises = premises
         self._queues = queues
         self._slots = slots
@@ -67,8 +81,16 @@ class Membership:
             lease_until=now + self._lease,
         )
         store.enter(record)
-        self.is_known = True
+        self.is_known, self.told = True, None
         self._prolong(steady())
+
+    def has_news(self, standing: Standing) -> bool:
+        """Whether the store knows us, but not yet this of us."""
+        return self.is_known and standing != self.told
+
+    def report(self, store: Store, standing: Standing) -> None:
+        """Have the store know it. `told` is set by who commits. Raises StoreError."""
+        store.report(self.id, room=standing.room, unknown=standing.unknown, is_leaving=standing.is_leaving)
 
     def keep(self, store: Store) -> bool:
         """Renew the lease, or enter where the store does not know us yet. False when the lease is over.

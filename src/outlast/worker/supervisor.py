@@ -3,7 +3,7 @@
 One loop, one thread. Each turn:
 
 1. wait for messages (servers' rows, children's outcomes), signals, or the next timer;
-2. one transaction: write the rows, settle what ended, claim for the slots that are free;
+2. one transaction: write the rows, settle what ended, claim for the slots that are free, say what has changed of us;
 3. answer the servers, hand the jobs to children;
 4. tend: lease, timeouts, cancels, dead and stuck children, dead workers, old jobs.
 
@@ -29,7 +29,7 @@ from outlast.worker import chores, events
 from outlast.worker.children import CANCEL, SHUTDOWN, TIMEOUT, Child, Running
 from outlast.worker.clock_watch import ClockWatch
 from outlast.worker.leftover import Leftover
-from outlast.worker.membership import Membership
+from outlast.worker.membership import Membership, Standing
 from outlast.worker.nursery import Nursery
 from outlast.worker.outcomes import from_message, unwritable
 from outlast.worker.seat import Seat, Write
@@ -141,7 +141,9 @@ class Supervisor:
     def _patience(self) -> float:
         """Seconds until something must be done that no message announces."""
         now = steady()
-        if self._can_claim() and self._look and self._nursery.free() > 0 and now >= self._pause_until:
+        if now >= self._pause_until and (
+            self._may_find_jobs() or self._membership.has_news(self._standing())
+        ):
             return 0.0
         timers = [self._next_chores, self._membership.renew_at, self._nursery.next_look]
         if self._next_due is not None:
@@ -153,6 +155,15 @@ class Supervisor:
         if self._leave_by is not None:
             timers.append(self._leave_by)
         return max(0.0, min(timers) - now)
+
+    def _may_find_jobs(self) -> bool:
+        return self._can_claim() and self._look and self._nursery.free() > 0
+
+    def _standing(self) -> Standing:
+        """What others should know of us. The jobs of children that take no more count as room that is taken."""
+        room = self._nursery.free() + len(self._running)
+        left = {*self._leftover.tasks(steady()), *self._leftover.jobs()}
+        return Standing(room, tuple(sorted(left)), not self._can_claim())
 
     def _on_ring(self) -> None:
         self._look = self._was_rung = True
@@ -257,12 +268,15 @@ class Supervisor:
         if steady() < self._pause_until and not self._seat.writes:
             return
         looking = self._look and self._can_claim()
-        if not (self._seat.writes or self._ends or (looking and (self._nursery.free() or self._suspicion))):
+        standing = self._standing()
+        news = standing if self._membership.has_news(standing) else None
+        may_claim = looking and (self._nursery.free() or self._suspicion)
+        if not (self._seat.writes or self._ends or news or may_claim):
             return
         writes, ends = self._seat.writes, self._ends
         self._seat.writes = []
         try:
-            settled, claimed, alone = self._transact(writes, ends, looking)
+            settled, claimed, alone = self._transact(writes, ends, looking, news)
         except (NotConfirmed, StoreUnusable) as error:
             self._store_failed(writes, error)
             return
@@ -270,6 +284,7 @@ class Supervisor:
             self._one_by_one(writes, ends, error)
             return
         self._ends = []
+        self._membership.told = news or self._membership.told
         for write in writes:
             write.confirm()
         for (running, _), end in zip(ends, settled, strict=True):
@@ -280,11 +295,13 @@ class Supervisor:
             self._nursery.run_alone(alone, self._started)
 
     def _transact(
-        self, writes: list[Write], ends: list[tuple[Running, Ended]], looking: bool
+        self, writes: list[Write], ends: list[tuple[Running, Ended]], looking: bool, news: Standing | None
     ) -> tuple[list[Settled], list[Claimed], Claimed | None]:
         """Whatever the store may refuse is done in here: once it has committed, nothing stands before the hand-out."""
         store, settled, claimed, alone = self._store, [], [], None
         with store.transaction(flush=any(write.rows for write in writes)):
+            if news is not None:
+                self._membership.report(store, news)
             for write in writes:
                 _write(store, write)
             if ends:
