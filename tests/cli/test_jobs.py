@@ -196,7 +196,7 @@ def test_an_end_that_several_ids_have_is_refused_with_them(store, outlast):
     assert two.id in ran.err
 
 
-@pytest.mark.parametrize("words", [("show",), ("retry",), ("cancel",), ("wait",)])
+@pytest.mark.parametrize("words", [("show",), ("explain",), ("retry",), ("cancel",), ("wait",)])
 def test_a_job_that_is_not_there_ends_with_3(words, ids, outlast):
     for job_id in (new_job().id, "0123456789ab"):
         ran = outlast("jobs", *words, job_id)

@@ -9,6 +9,7 @@ import pytest
 
 from outlast.clock import ManualClock
 from outlast.errors import JobFailed, JobNotFound, OptionRefused
+from outlast.explain import Why
 from outlast.job import Claimed, Ended, Erred, State, Succeeded
 from outlast.lifecycle import Reason
 from outlast.queue import TaskQueue
@@ -136,12 +137,23 @@ def test_attempts_that_failed_are_told_with_their_tracebacks(queue):
     assert [attempt.traceback for attempt in job.attempts()] == ["Traceback: no"]
 
 
+async def test_a_job_says_why_it_does_not_run(queue):
+    job = queue.enqueue(queue.options(greet, delay=HOUR), "you")
+
+    due, worker = job.explain()
+
+    assert (due.why, due.until, due.cure) == (Why.NOT_DUE, job.record().run_at, None)
+    assert (worker.why, worker.cure) == (Why.NO_WORKER, "outlast worker main:app")
+    assert await job.aexplain() == [due, worker]
+
+
 def test_a_job_that_is_not_there_is_not_found(queue):
     queue.enqueue(greet, "you")
     stranger = queue.job("01890000-0000-7000-8000-000000000000")
 
     for ask in (
         stranger.record,
+        stranger.explain,
         lambda: stranger.state,
         lambda: stranger.attempt,
         stranger.cancel,

@@ -254,6 +254,20 @@ def test_a_statement_of_a_migration_may_be_a_trigger():
     assert list(sqlite_file._statements(table + trigger)) == [table, trigger]
 
 
+def test_what_is_read_at_one_moment_knows_nothing_of_what_is_written_meanwhile(url):
+    reader, writer = open_store(url), open_store(url)
+    job_id = put(writer)
+
+    with reader._file.moment():
+        assert reader.get(job_id).queue == "default"
+        writer.pause("default")
+        assert reader.queues()[0].paused_at is None
+
+    assert reader.queues()[0].paused_at is not None
+    reader.close()
+    writer.close()
+
+
 def test_a_store_in_memory_is_gone_when_it_is_closed():
     store = open_store("sqlite://")
     put(store)
