@@ -16,5 +16,5 @@ if os.environ.get("OUTLAST_TEST_SEAM") == "public":
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OUTLAST_STORE", "OUTLAST_WORKER"):
+    for name in ("OUTLAST_STORE", "OUTLAST_WORKER", "OUTLAST_FILES"):
         monkeypatch.delenv(name, raising=False)

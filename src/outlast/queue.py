@@ -15,9 +15,13 @@ from typing import Any, ClassVar, ParamSpec, TypeVar, Unpack, cast, overload
 from weakref import WeakValueDictionary
 
 from outlast.clock import Clock, SystemClock
-from outlast.errors import AppRefused, OptionRefused, TaskRefused
+from outlast.errors import AppRefused, FileTooLarge, OptionRefused, TaskRefused
+from outlast.files import files_url
+from outlast.files.cargo import carries
+from outlast.files.freight import Freight
 from outlast.handle import Job
 from outlast.job import NewJob
+from outlast.luggage.stand_in import stood_for
 from outlast.options import NO_OPTIONS, GivenOptions, did_you_mean
 from outlast.store import JobFilter, Store, store_url
 from outlast.store.writer import Writer
@@ -35,9 +39,13 @@ WORKERS = ("process", "external", "inline")
 class TaskQueue:
     """Durable tasks on one store.
 
-    The environment has the last word: `OUTLAST_STORE` over `store`, `OUTLAST_WORKER` over `worker`. Nothing is opened
+    The environment has the last word: `OUTLAST_STORE` over `store`, `OUTLAST_WORKER` over `worker`, `OUTLAST_FILES`
+    over `files`. Nothing is opened
     or started when it is made. Raises OptionRefused, StoreUnusable.
     """
+
+    too_large: ClassVar[type[FileTooLarge]] = FileTooLarge
+    """What is raised for a file over `file_limit`."""
 
     made: ClassVar[Made]
     """Every TaskQueue of this process that is still in use, in the order they were made."""
@@ -50,6 +58,8 @@ class TaskQueue:
         worker: str = "process",
         ordered: bool = True,
         payload_limit: int = 1_048_576,
+        files: str | None = None,
+        file_limit: int | None = None,
         grace: timedelta = timedelta(seconds=8),
         retention: timedelta = timedelta(days=7),
         children: int | None = None,
@@ -60,6 +70,11 @@ class TaskQueue:
     ) -> None:
         self.ordered = ordered
         self.payload_limit = _at_least(1, payload_limit, "payload_limit", "bytes")
+        self.file_limit = (
+            file_limit if file_limit is None else _at_least(1, file_limit, "file_limit", "bytes")
+        )
+        files = os.environ.get("OUTLAST_FILES") or files
+        self._takes_bulk = files is not None
         self.grace = _not_negative(grace, "grace")
         self.retention = _not_negative(retention, "retention")
         self.children = children if children is None else _at_least(1, children, "children", "processes")
@@ -69,7 +84,7 @@ class TaskQueue:
         self.clock: Clock = clock or SystemClock()
         self.target: Target = of_caller()
         self._calls: dict[Callable[..., Any], Call[..., Any]] = {}
-        self._use(os.environ.get("OUTLAST_STORE") or store, os.environ.get("OUTLAST_WORKER") or worker)
+        self._use(os.environ.get("OUTLAST_STORE") or store, os.environ.get("OUTLAST_WORKER") or worker, files)
         self.app = app
         if app is not None:
             self._attach(app)
@@ -78,12 +93,20 @@ class TaskQueue:
     def _attach(self, app: Any) -> None:
         raise AppRefused(f"this TaskQueue knows no apps, so not {app!r} either; use that of `outlast`")
 
-    def _use(self, url: str, worker: str) -> None:
+    def _use(self, url: str, worker: str, files: str | None = None) -> None:
         if worker not in WORKERS:
             raise OptionRefused(f"worker={worker!r} (or OUTLAST_WORKER){did_you_mean(worker, WORKERS)}")
         self.url = store_url(url)
         self.worker = worker
         self._writer = Writer(self.url, clock=self.clock)
+        self.freight = Freight(
+            files_url(files, self.url),
+            self.clock,
+            payload_limit=self.payload_limit,
+            file_limit=self.file_limit,
+            takes_bulk=self._takes_bulk,
+            too_large=self.too_large,
+        )
         self._reader = self._writer if self.is_in_memory else Writer(self.url, clock=self.clock)
 
     @property
@@ -93,7 +116,10 @@ class TaskQueue:
 
     @contextmanager
     def switched(self, *, store: str, worker: str) -> Iterator[None]:
-        """For tests: another store and another worker for a while; what it has open there is closed at the end."""
+        """For tests: another store and another worker for a while; what it has open there is closed at the end.
+
+        Files lie beside that store, wherever `files` says that they belong.
+        """
         before = dict(vars(self))
         self._use(store, worker)
         try:
@@ -181,8 +207,9 @@ class TaskQueue:
 
         They are not ordered among themselves. Raises TaskRefused, LuggageRefused, NotConfirmed.
         """
-        call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
-        jobs = [call.new_job(*_arguments(each), now=now, limit=limit) for each in calls]
+        call, now, freight = self.call_of(func), self.clock.now(), self.freight
+        limit = freight.text_limit
+        jobs = [freight.loaded(call.new_job(*_arguments(each), now=now, limit=limit)) for each in calls]
         if jobs:
             self._enqueue(jobs)
         return [Job(job.id, self) for job in jobs]
@@ -191,8 +218,12 @@ class TaskQueue:
         self, func: Callable[..., Any], calls: Iterable[Sequence[Any] | Mapping[str, Any]]
     ) -> list[Job]:
         """`enqueue_many` without blocking the loop for longer than a few calls take to pack."""
-        call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
-        jobs = [call.new_job(*_arguments(each), now=now, limit=limit) async for each in _breathing(calls)]
+        call, now, freight = self.call_of(func), self.clock.now(), self.freight
+        limit = freight.text_limit
+        jobs = [
+            freight.loaded(call.new_job(*_arguments(each), now=now, limit=limit))
+            async for each in _breathing(calls)
+        ]
         if jobs:
             await self._aenqueue(jobs)
         return [Job(job.id, self) for job in jobs]
@@ -202,7 +233,8 @@ class TaskQueue:
         call = self._calls.get(func) if type(func) is _FUNCTION else None
         if call is None:
             call = self.call_of(func)
-        return call.new_job(args, kwargs, now=self.clock.now(), limit=self.payload_limit)
+        freight = self.freight
+        return freight.loaded(call.new_job(args, kwargs, now=self.clock.now(), limit=freight.text_limit))
 
     def bind(self, jobs: list[NewJob], held_by: str | None = None) -> list[NewJob]:
         """The jobs of one request in their order (P7), held by a server if need be."""
@@ -211,11 +243,15 @@ class TaskQueue:
         return _chained(jobs, held_by)
 
     def commit(self, jobs: Sequence[NewJob]) -> None:
-        """Write rows, all or none, on disk when this returns. Raises NotConfirmed."""
+        """Store their files, then write rows, all or none, on disk when this returns. Raises NotConfirmed."""
+        if carries(jobs):
+            jobs = self.freight.stow(jobs)
         self._writer.commit(jobs, timeout=self.commit_timeout)
 
     async def acommit(self, jobs: Sequence[NewJob]) -> None:
         """`commit` without blocking the loop. What was handed over is written even if nobody waits any more."""
+        if carries(jobs):
+            jobs = await asyncio.to_thread(self.freight.stow, jobs)
         await self._writer.acommit(jobs, timeout=self.commit_timeout)
 
     def _enqueue(self, jobs: list[NewJob]) -> None:
@@ -223,6 +259,22 @@ class TaskQueue:
 
     async def _aenqueue(self, jobs: list[NewJob]) -> None:
         await self.acommit(jobs)
+
+    # ---- files
+
+    def text(self, text: str, of: str) -> str:
+        """What the text in a row stands for, where it lies in a file. Raises FileMissing."""
+        return self.freight.text(text, of)
+
+    async def atext(self, text: str, of: str) -> str:
+        """`text` without blocking the loop."""
+        if stood_for(text) is None:
+            return text
+        return await asyncio.to_thread(self.freight.text, text, of)
+
+    def sweep_files(self, names: Iterable[str] | None = None) -> list[str]:
+        """Delete stored files that no job uses: of these, or of all. Returns which. Blocks. Raises StoreError."""
+        return self.freight.sweep(lambda old: self.ask(lambda store: store.files_in_use(old)), names)
 
     # ---- asking
 
@@ -272,6 +324,7 @@ class TaskQueue:
         """End its threads. What was handed over is written; used again, it opens again."""
         self._writer.close()
         self._reader.close()
+        self.freight.close()
 
     def __repr__(self) -> str:
         return f"<TaskQueue {self.url}, worker {self.worker!r}>"
@@ -323,7 +376,7 @@ def _chained(jobs: list[NewJob], held_by: str | None) -> list[NewJob]:
         if job.run_at != job.created_at:
             rows.append(job._replace(held_by=held_by))
         else:
-            rows.append(NewJob(*job[:14], behind, 1, held_by))
+            rows.append(NewJob._make((*job[:14], behind, 1, held_by)))
             behind = job.id
     rows.reverse()
     first = next((number for number, job in enumerate(rows) if job.waiting), None)

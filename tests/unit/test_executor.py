@@ -14,11 +14,15 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from outlast.clock import SystemClock
 from outlast.errors import Fail, Retry, Snooze, TaskUnknown
+from outlast.files.freight import Freight
 from outlast.job import Claimed, Erred, Outcome, Released, Snoozed, Stopped, Succeeded
 from outlast.retry import RetryPolicy
 from outlast.worker import executor
 from outlast.worker.outcomes import from_message, to_message
+
+FREIGHT = Freight(None, SystemClock(), payload_limit=1_048_576, file_limit=None, takes_bulk=False)
 
 
 class Form(BaseModel):
@@ -120,7 +124,7 @@ class Unreadable:
 
 def attempt(func: Callable[..., Any], luggage: str = "{}", retry: RetryPolicy | None = None) -> Outcome:
     """What an attempt of a job of this module's comes to."""
-    begun = executor.begin(claimed(f"{__name__}:{func.__name__}", luggage, retry))
+    begun = executor.begin(claimed(f"{__name__}:{func.__name__}", luggage, retry), FREIGHT)
     return executor.run(begun) if isinstance(begun, executor.Run) else begun
 
 
@@ -239,7 +243,7 @@ def test_a_task_that_this_code_lacks_is_unknown(
     monkeypatch.setitem(sys.modules, "broken_hints", unreadable)
 
     with pytest.raises(TaskUnknown, match=why):
-        executor.begin(claimed(task))
+        executor.begin(claimed(task), FREIGHT)
 
 
 async def cancel_within() -> None:
@@ -253,7 +257,7 @@ async def wait_for_ever() -> None:
 
 
 async def test_a_cancellation_from_outside_stops_it_and_says_where_it_was() -> None:
-    begun = executor.begin(claimed(f"{__name__}:wait_for_ever"))
+    begun = executor.begin(claimed(f"{__name__}:wait_for_ever"), FREIGHT)
     assert isinstance(begun, executor.Run)
     task = asyncio.create_task(executor.arun(begun))
     await asyncio.sleep(0)

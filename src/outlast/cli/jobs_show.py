@@ -29,10 +29,10 @@ def show(
     """
     from outlast.cli.forecast import forecast
     from outlast.cli.records import attempt_fields, job_fields
-    from outlast.cli.stores import full_id, living, now_of, opened, serves
+    from outlast.cli.stores import full_id, living, now_of, opened, serves, whole
 
     with opened(store) as open_store:
-        job = open_store.get(full_id(open_store, job_id))
+        job = whole(open_store.get(full_id(open_store, job_id)), open_store)
         attempts = open_store.attempts(job.id)
         is_paused = any(queue.name == job.queue and queue.paused_at for queue in open_store.queues())
         is_served = serves(living(open_store), job.queue)

@@ -19,11 +19,13 @@ from starlette.concurrency import run_in_threadpool
 
 from outlast.clock import steady
 from outlast.errors import Retry, TaskUnknown
+from outlast.files.freight import Freight
 from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, Stopped, TimedOut
 from outlast.premises import Premises
 from outlast.store import Store
 from outlast.worker import chores, events, executor
 from outlast.worker.membership import Membership
+from outlast.worker.sweeps import Sweeps, sweep
 
 if TYPE_CHECKING:
     from outlast.fastapi.queue import TaskQueue
@@ -94,6 +96,7 @@ class Inline:
         self._queue = queue
         self._premises = None if queue.is_in_memory else Premises(queue.url)
         self.membership = Membership(self._premises, queues=None, slots=_AT_ONCE, lease=_LEASE)
+        self._sweeps = Sweeps()
         self._next_chores = 0.0
         self._claimed: dict[str, Claimed] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -137,6 +140,8 @@ class Inline:
             jobs, pause = await self._queue.atell(partial(self._take_free, _AT_ONCE - len(self._running)))
             for job in jobs:
                 self.keep(asyncio.create_task(self._quiet_attempt(job)))
+            for names in self._sweeps.due(steady()):
+                self.keep(asyncio.create_task(asyncio.to_thread(sweep, self._queue.sweep_files, names)))
             if not jobs:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
@@ -162,7 +167,7 @@ class Inline:
 
     async def _attempt(self, job: Claimed) -> None:
         began = Begun(job, steady())
-        outcome, error = await _outcome_of(job)
+        outcome, error = await _outcome_of(job, self._queue.freight)
         end = Ended(job.id, job.attempt, outcome)
         (settled,) = await self._queue.atell(lambda store: store.settle([end]))
         events.attempt_ended(began, settled)
@@ -202,10 +207,11 @@ class Inline:
             return
         self._next_chores = steady() + _LOOK_AGAIN
         if self._premises is not None:
-            chores.do(store, self._premises, self.membership.id, self._queue.retention)
+            files = chores.do(store, self._premises, self.membership.id, self._queue.retention).files
         else:  # nobody else can have been there
             events.expired(store.expire())
-            store.prune(self._queue.retention)
+            files = store.prune(self._queue.retention).files
+        self._sweeps.note(files)
 
     def leave(self, store: Store) -> None:
         """Give back what was claimed but not begun, and be no worker any more."""
@@ -224,10 +230,10 @@ class Begun:
     since: float
 
 
-async def _outcome_of(job: Claimed) -> tuple[Outcome, BaseException | None]:
+async def _outcome_of(job: Claimed, freight: Freight) -> tuple[Outcome, BaseException | None]:
     """What an attempt came to; and the error that FastAPI would have raised, if any."""
     try:
-        call = executor.begin(job)
+        call = executor.begin(job, freight)
     except TaskUnknown as error:
         return Released(str(error), _UNKNOWN_PAUSE, begun=False), None
     if isinstance(call, Outcome):

@@ -6,7 +6,9 @@ app's start-up, or at the first commit where no lifespan runs; never when it is 
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import cached_property
@@ -24,6 +26,8 @@ from outlast.fastapi.audit import audit
 from outlast.fastapi.door import Door
 from outlast.fastapi.holds import Holds
 from outlast.fastapi.inline import Inline, Turn
+from outlast.fastapi.too_large import UploadTooLarge
+from outlast.files.cargo import carries
 from outlast.handle import Job
 from outlast.job import NewJob
 from outlast.role import in_worker, is_importing
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter, Request
     from fastapi.responses import JSONResponse
 
+_log = logging.getLogger("outlast.request")
 _queues: WeakKeyDictionary[FastAPI, TaskQueue] = WeakKeyDictionary()
 
 
@@ -45,22 +50,28 @@ class TaskQueue(queue.TaskQueue):
     word: `OUTLAST_STORE`, `OUTLAST_WORKER`. `ordered=False` lifts the order of a request's jobs. `payload_limit` is in
     bytes. `grace` is what running jobs have at shutdown; finished jobs are kept for `retention`. `children` processes
     run `slots` jobs each at a time. `worker_lifespan` takes the place of the app's lifespan in the worker.
-    `commit_timeout` bounds the wait for a commit. Raises OptionRefused, StoreUnusable, AppRefused.
+    Uploads and other files lie at the URL `files`, by default in a folder beside the store. Where it is given, it also
+    takes arguments and results over `payload_limit`; `OUTLAST_FILES` has the last word. One file may have `file_limit`
+    bytes, any number by default. `commit_timeout` bounds the wait for a commit. Raises OptionRefused, StoreUnusable,
+    AppRefused.
     """
+
+    too_large = UploadTooLarge
 
     inline: Inline | None
     """What runs the jobs in this process, if it is to."""
     holds: Holds
     """The jobs that wait for their request to unwind."""
 
-    def _use(self, url: str, worker: str) -> None:
-        super()._use(url, worker)
+    def _use(self, url: str, worker: str, files: str | None = None) -> None:
+        super()._use(url, worker, files)
         if worker == "process" and self.is_in_memory:
             raise OptionRefused(
                 f"store={url!r} with worker='process': a store in memory is known to this process alone; "
                 "use worker='inline', or a file"
             )
         self.holds = Holds(self._writer)
+        self._carrying: set[asyncio.Task[None]] = set()
         self.inline = Inline(self) if worker == "inline" else None
         self._host: Host | None = None
         self._sleeps = worker == "process" and not in_worker()
@@ -145,6 +156,20 @@ class TaskQueue(queue.TaskQueue):
         if self._sleeps and self.app is not None:
             self._wake()
         await super().acommit(jobs)
+
+    def carry(self, jobs: Sequence[NewJob]) -> asyncio.Task[None] | None:
+        """Begin to commit jobs whose files must be stored first, whoever waits for it; None where there are none."""
+        if not carries(jobs):
+            return None
+        carrying = asyncio.create_task(self.acommit(jobs))
+        self._carrying.add(carrying)
+        carrying.add_done_callback(self._carried)
+        return carrying
+
+    def _carried(self, done: asyncio.Task[None]) -> None:
+        self._carrying.discard(done)
+        if not done.cancelled() and done.exception() is not None:
+            _log.error("not committed: %s", done.exception())
 
     def turn(self, jobs: list[NewJob]) -> Turn | None:
         """Jobs about to be committed, to be run by this process in their turn; None where a worker runs them."""

@@ -65,6 +65,13 @@ class Settled(NamedTuple):
     """None when the fence was lost: another attempt has begun, or the job has ended; nothing was written."""
 
 
+class Pruned(NamedTuple):
+    """How many jobs were deleted, and the stored files that they used; others may use them too."""
+
+    jobs: int
+    files: list[str]
+
+
 class Store(Protocol):
     """What a store can do. Every method may raise StoreError; `transaction` makes several of them one commit."""
 
@@ -145,8 +152,11 @@ class Store(Protocol):
     def next_due(self) -> int | None:
         """When the next delayed or retrying job becomes due (µs), if any."""
 
-    def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> int:
-        """Delete up to `limit` jobs that ended longer than `keep` ago, with their attempts. Returns how many."""
+    def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> Pruned:
+        """Delete up to `limit` jobs that ended longer than `keep` ago, with their attempts."""
+
+    def files_in_use(self, names: Collection[str]) -> set[str]:
+        """Which of these stored files some job uses."""
 
     # ---- people
 

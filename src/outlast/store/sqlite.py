@@ -25,7 +25,7 @@ from outlast.clock import Clock, span, to_instant, to_micros
 from outlast.errors import JobNotFound
 from outlast.job import Attempt, Claimed, Ended, JobRecord, Lost, NewJob, Outcome, Released, State, Succeeded
 from outlast.lifecycle import Ending, Standing
-from outlast.store import ALL, JobFilter, QueueRecord, Settled, WorkerRecord
+from outlast.store import ALL, JobFilter, Pruned, QueueRecord, Settled, WorkerRecord
 from outlast.store.named_sql import named_sql
 from outlast.store.rows import attempt_record, job_record, outcome_word
 from outlast.store.sqlite_file import SQLiteFile
@@ -180,10 +180,14 @@ class SQLiteStore:
         due: int | None = self._one(SQL["next_due"])
         return due
 
-    def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> int:
+    def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> Pruned:
         parameters = {"before": self.clock.now() - span(keep), "state": state, "limit": limit}
         with self._file.own_transaction():
-            return self._execute(SQL["prune"], parameters).rowcount
+            pruned = self._execute(SQL["prune"], parameters).fetchall()
+        return Pruned(len(pruned), [name for (files,) in pruned if files for name in json.loads(files)])
+
+    def files_in_use(self, names: Collection[str]) -> set[str]:
+        return {name for (name,) in self._file.read(SQL["files_in_use"], (json.dumps(list(names)),))}
 
     # ---- people
 
@@ -327,8 +331,14 @@ class SQLiteStore:
         changed = self._file.change_each(SQL["succeed"], rows)
         for end, (_, failures, behind), is_ours in zip(ends, known, changed, strict=True):
             if is_ours:
+                self._keep_file(end)
                 self._let_go(behind, now)
             yield _success(failures, _result(end)) if is_ours else None
+
+    def _keep_file(self, end: Ended) -> None:
+        """The few results that lie in a file."""
+        if isinstance(end.outcome, Succeeded) and end.outcome.file is not None:
+            self._execute(SQL["keep_file"], (end.outcome.file, end.id))
 
     def _looked_up(self, end: Ended) -> _Known:
         """For a job that another connection claimed."""

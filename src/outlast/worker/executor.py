@@ -19,9 +19,11 @@ from typing import Any
 from outlast import names
 from outlast.clock import span
 from outlast.errors import Fail, LuggageMisfit, Retry, Snooze, TaskUnknown
+from outlast.files.freight import Freight
 from outlast.job import Claimed, Erred, Outcome, Released, Snoozed, Stopped, Succeeded
 from outlast.luggage import Signature, pack_value
 from outlast.retry import StoredPolicy
+from outlast.worker import arrivals
 
 MISFIT_PAUSE = 30_000_000
 """Microseconds before a job whose arguments do not fit this code is offered again (to other code, it is hoped)."""
@@ -49,6 +51,7 @@ class Run:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     is_async: bool
+    freight: Freight
 
 
 _log = logging.getLogger("outlast.worker")
@@ -62,27 +65,35 @@ def current_job() -> CurrentJob | None:
     return None if job is None else CurrentJob(job.id, job.attempt, job.task, job.failures)
 
 
-def begin(job: Claimed) -> Run | Outcome:
+def begin(job: Claimed, freight: Freight) -> Run | Outcome:
     """The call that a job asks for, or what its attempt came to if there is none to make.
+
+    What lies in a stored file is not fetched here but by the call itself.
 
     Raises TaskUnknown when this code does not have the task: the job then waits for a worker that does.
     """
     func, signature, is_async = _functions.get(job.task) or _find(job.task)
+    if arrivals.are_in(job.luggage):
+        call = arrivals.awaited_call if is_async else arrivals.plain_call
+        return Run(job, call(func, signature, job, freight), (), {}, is_async, freight)
     try:
         args, kwargs = signature.unpack(job.luggage)
-    except LuggageMisfit as error:
-        note = f"{error}; waits for code that fits it"
-        return Released(note, MISFIT_PAUSE, begun=False)
     except BaseException as error:  # the user's classes may raise anything
-        return _erred(job, error)
-    return Run(job, func, args, kwargs, is_async)
+        return _not_begun(job, error)
+    return Run(job, func, args, kwargs, is_async, freight)
+
+
+def _not_begun(job: Claimed, error: BaseException) -> Outcome:
+    if isinstance(error, LuggageMisfit):
+        return Released(f"{error}; waits for code that fits it", MISFIT_PAUSE, begun=False)
+    return _erred(job, error)
 
 
 def run(call: Run) -> Outcome:
     """Call a `def` task in this thread."""
     token = _current.set(call.job)
     try:
-        return _succeeded(call, call.func(*call.args, **call.kwargs))
+        return _stored(call, _succeeded(call, call.func(*call.args, **call.kwargs)))
     except BaseException as error:
         return _outcome(call.job, error)
     finally:
@@ -93,7 +104,10 @@ async def arun(call: Run) -> Outcome:
     """Await an `async def` task. Its cancellation, from inside or outside, is an outcome too."""
     token = _current.set(call.job)
     try:
-        return _succeeded(call, await call.func(*call.args, **call.kwargs))
+        outcome = _succeeded(call, await call.func(*call.args, **call.kwargs))
+        if outcome.result is not None and call.freight.is_bulky(outcome.result):
+            return await asyncio.to_thread(_stored, call, outcome)
+        return outcome
     except BaseException as error:
         return _outcome(call.job, error)
     finally:
@@ -120,7 +134,7 @@ def _told(error: BaseException, what: str) -> str:
     return str(error) if isinstance(error, names.NotFound) else f"{what}: {type(error).__name__}: {error}"
 
 
-def _succeeded(call: Run, result: Any) -> Outcome:
+def _succeeded(call: Run, result: Any) -> Succeeded:
     if result is None:
         return Succeeded()
     if type(result) is CoroutineType:
@@ -130,11 +144,25 @@ def _succeeded(call: Run, result: Any) -> Outcome:
             "is `async def`, so make the decorator's wrapper `async def` too"
         )
     try:
-        return Succeeded(pack_value(result))
+        return Succeeded(pack_value(result, limit=call.freight.text_limit))
     except Exception as error:
-        # The work is done; only its result cannot be kept. To fail it would do the work again.
-        _log.warning("result not kept id=%s task=%s: %s", call.job.id, call.job.task, error)
-        return Succeeded()
+        return _without_result(call, error)
+
+
+def _stored(call: Run, outcome: Succeeded) -> Succeeded:
+    """With its result in a file, if it is too large for a row."""
+    if outcome.result is None or not call.freight.is_bulky(outcome.result):
+        return outcome
+    try:
+        return Succeeded(*call.freight.stow_text(outcome.result))
+    except Exception as error:
+        return _without_result(call, error)
+
+
+def _without_result(call: Run, error: Exception) -> Succeeded:
+    """The work is done; only its result cannot be kept. To fail it would do the work again."""
+    _log.warning("result not kept id=%s task=%s: %s", call.job.id, call.job.task, error)
+    return Succeeded()
 
 
 def _outcome(job: Claimed, error: BaseException) -> Outcome:
@@ -145,6 +173,8 @@ def _outcome(job: Claimed, error: BaseException) -> Outcome:
 
 
 def _meaning(job: Claimed, error: BaseException) -> Outcome:
+    if isinstance(error, arrivals.CannotBegin):
+        return _not_begun(job, error.why)
     if isinstance(error, Snooze):
         return Snoozed(span(error.delay))
     if isinstance(error, asyncio.CancelledError):
@@ -169,7 +199,10 @@ def _line(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException) -> str:
-    own = error.__traceback__.tb_next if error.__traceback__ else None  # without our frame
+    """Without our own frames before the task's."""
+    own = error.__traceback__.tb_next if error.__traceback__ else None
+    while own is not None and own.tb_frame.f_code.co_filename == arrivals.__file__:
+        own = own.tb_next
     text = "".join(traceback.format_exception(type(error), error, own))
     if len(text) <= _LONGEST_TRACEBACK:
         return text
