@@ -10,7 +10,7 @@ from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 
-from outlast.errors import NotConfirmed, OptionRefused
+from outlast.errors import NotConfirmed, OptionRefused, OutlastError
 from outlast.files import Content, is_name, name_of
 
 _BLOCK = 1 << 23
@@ -38,22 +38,24 @@ class Remote:
 
     def put(self, content: Content, now: int) -> str:
         """Read twice, so that it goes straight to its own name: to rename is to copy, there."""
-        system, root = self._system_and_root
-        digest = hashlib.sha256()
-        for chunk in content.chunks():
-            digest.update(chunk)
-        name = name_of(digest.hexdigest(), now)
         try:
+            name = name_of(_digest(content), now)
             if not self._has(name, content.size):
-                system.makedirs(root, exist_ok=True)
-                with system.open(f"{root}/{name}", "wb", block_size=_BLOCK) as file:
-                    for chunk in content.chunks():
-                        file.write(chunk)
+                self._write(name, content)
+        except OutlastError:
+            raise
         except Exception as error:  # every file system has its own
             raise NotConfirmed(
                 f"a file of {content.size:,} bytes could not be stored at {self.url}: {type(error).__name__}: {error}"
             ) from error
         return name
+
+    def _write(self, name: str, content: Content) -> None:
+        system, root = self._system_and_root
+        system.makedirs(root, exist_ok=True)
+        with system.open(f"{root}/{name}", "wb", block_size=_BLOCK) as file:
+            for chunk in content.chunks():
+                file.write(chunk)
 
     def _has(self, name: str, size: int) -> bool:
         """Whole: where a file is seen while it is being written, one that was broken off is written again."""
@@ -84,6 +86,13 @@ class Remote:
 
     def close(self) -> None:
         """Its connections are fsspec's."""
+
+
+def _digest(content: Content) -> str:
+    digest = hashlib.sha256()
+    for chunk in content.chunks():
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 class _Ranges(io.RawIOBase):
