@@ -14,10 +14,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,8 +33,10 @@ from starlette.datastructures import Headers
 from starlette.datastructures import UploadFile as StarletteUpload
 
 from outlast import BackgroundTasks, TaskQueue
+from outlast.clock import ManualClock
 from outlast.errors import LuggageRefused, NotConfirmed
 from outlast.job import State
+from outlast.store import JobFilter
 
 SMALL = b"a few bytes"
 LARGE = bytes(range(256)) * 8192  # 2 MiB: on disk
@@ -337,6 +343,36 @@ def take_and_fail(file: UploadFile) -> None:
     arrived.append(file.file.read())
     if len(arrived) == 1:
         raise ValueError("the first time")
+
+
+@pytest.mark.parametrize("place", ["file:{}", "memory:/{}"])
+def test_what_many_upload_again_is_not_swept_away_with_what_is_pruned(tmp_path: Path, place: str) -> None:
+    """Break it: in files.name_of, leave out the hour."""
+    clock = ManualClock()
+    store, files = f"sqlite:///{tmp_path / 'outlast.db'}", place.format(tmp_path / "files")
+    queue = TaskQueue(store=store, worker="external", files=files, clock=clock)
+    stop = threading.Event()
+
+    def prune() -> None:
+        while not stop.is_set():
+            pruned = queue.tell(lambda store: store.prune(timedelta(hours=2)))
+            queue.sweep_files(pruned.files)
+            queue.sweep_files()
+
+    with ThreadPoolExecutor() as threads:
+        pruning = threads.submit(prune)
+        for _ in range(12):
+            uploads = [threads.submit(queue.enqueue, take, by_hand(SMALL)) for _ in range(8)]
+            for upload in uploads:
+                name = json.loads(upload.result().record().luggage)["file"]["$"][1]
+                with queue.freight.files.open(name) as file:
+                    assert file.readall() == SMALL
+            queue.tell(lambda store: store.cancel(JobFilter()))
+            clock.advance(timedelta(hours=1))
+        stop.set()
+        pruning.result()
+    assert len(list(queue.freight.files.names())) <= 3
+    queue.close()
 
 
 # ---- in memory

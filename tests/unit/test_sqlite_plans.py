@@ -64,6 +64,7 @@ def test_no_claim_sorts(store, sql):
         ("overdue", "jobs_expiring (expires_at>? AND expires_at<?)"),
         ("running_of", "jobs_running (worker=?)"),
         ("asked_to_cancel", "jobs_running (worker=?)"),
+        ("files_in_use", "jobs_with_files (files>?)"),
         ("prune", "jobs_finished (finished_at>? AND finished_at<?)"),
     ],
 )

@@ -177,6 +177,38 @@ def test_a_file_that_is_gone_fails_the_attempt_and_says_which_and_what_to_do(hou
     assert attempt.traceback.splitlines()[1].strip().startswith(f'File "{house.folder}')
 
 
+BULK = """
+queue = TaskQueue(store=f"sqlite:///{HERE / 'outlast.db'}", files=f"file:{HERE / 'bulk'}", payload_limit=1000)
+
+
+def double(value):
+    return value * 2
+
+
+async def adouble(value):
+    return value * 2
+"""
+
+
+@pytest.mark.parametrize("task", ["double", "adouble"])
+def test_what_is_over_the_payload_limit_goes_to_a_child_and_back_in_files(house: House, task: str) -> None:
+    """Break it: in SQLiteStore._keep_file, return at once; in executor.begin, unpack the row's own text."""
+    house.write("app", PRELUDE + BULK)
+    queue = TaskQueue(store=house.url, files=f"file:{house.folder / 'bulk'}", payload_limit=1000)
+    text = json.dumps({"value": "x" * 2000})
+    (row,) = queue.freight.stow([queue.freight.loaded(house.row(f"app:{task}")._replace(luggage=text))])
+    house.add_all([row])
+    house.worker()
+
+    house.ended(row.id)
+
+    assert queue.job(row.id).result == "x" * 4000
+    names = set(queue.freight.files.names())
+    assert len(names) == 2
+    assert house.store.files_in_use(names) == names
+    queue.close()
+
+
 READERS = """
 
 async def aread(file):

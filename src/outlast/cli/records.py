@@ -64,6 +64,8 @@ def arguments(job: JobRecord) -> list[tuple[str, str]]:
     carried = _carried(job.luggage)
     if not isinstance(carried, dict):
         return [("?", _cut(str(carried)))]
+    if "$" in carried:  # what stands for them, as they could not be read
+        return [("?", readable(carried))]
     return [(name.removeprefix("**"), readable(value)) for name, value in carried.items()]
 
 
