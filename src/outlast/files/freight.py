@@ -54,7 +54,7 @@ class Freight:
 
     def loaded(self, job: NewJob) -> NewJob:
         """A row as it was packed, its cargo within the limits. Raises FileTooLarge."""
-        is_bulky = self.is_bulky(job.luggage)
+        is_bulky = self._takes_bulk and self.is_bulky(job.luggage)
         if job.files is None and not is_bulky:
             return job
         cargo = job.files if isinstance(job.files, Cargo) else Cargo()
@@ -68,8 +68,11 @@ class Freight:
     def is_bulky(self, text: str) -> bool:
         """Whether a text is to lie in a file, because it takes more room than a row has."""
         # No character takes more than four bytes.
-        limit = self._payload_limit
-        return self._takes_bulk and len(text) > limit // 4 and len(text.encode()) > limit
+        return (
+            self._takes_bulk
+            and len(text) > self._payload_limit // 4
+            and len(text.encode()) > self._payload_limit
+        )
 
     def _check(self, size: int, what: str) -> None:
         if self._file_limit is not None and size > self._file_limit:
