@@ -26,6 +26,7 @@ from outlast import BackgroundTasks, FileMissing, FileTooLarge, LuggageTooLarge,
 from outlast.clock import ManualClock
 from outlast.job import State
 from outlast.luggage.stand_in import stood_for
+from tests.places import PLACES, url_of
 
 LIMIT = 1000
 BIG = {"text": "ü" * 2 * LIMIT, "deep": [("tuple", 1)]}
@@ -57,9 +58,9 @@ def with_file(file: UploadFile, value: Any) -> None:
 def choosy(value: list[int]) -> None: ...
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(params=PLACES)
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return {"folder": f"file:{tmp_path / 'files'}", "memory": f"memory://{tmp_path.name}"}[request.param]
+    return url_of(request.param, tmp_path)
 
 
 @pytest.fixture

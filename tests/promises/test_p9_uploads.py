@@ -37,6 +37,7 @@ from outlast.clock import ManualClock
 from outlast.errors import LuggageRefused, NotConfirmed
 from outlast.job import State
 from outlast.store import JobFilter
+from tests.places import PLACES, url_of
 
 SMALL = b"a few bytes"
 LARGE = bytes(range(256)) * 8192  # 2 MiB: on disk
@@ -345,11 +346,11 @@ def take_and_fail(file: UploadFile) -> None:
         raise ValueError("the first time")
 
 
-@pytest.mark.parametrize("place", ["file:{}", "memory:/{}"])
+@pytest.mark.parametrize("place", PLACES)
 def test_what_many_upload_again_is_not_swept_away_with_what_is_pruned(tmp_path: Path, place: str) -> None:
     """Break it: in files.name_of, leave out the hour."""
     clock = ManualClock()
-    store, files = f"sqlite:///{tmp_path / 'outlast.db'}", place.format(tmp_path / "files")
+    store, files = f"sqlite:///{tmp_path / 'outlast.db'}", url_of(place, tmp_path)
     queue = TaskQueue(store=store, worker="external", files=files, clock=clock)
     stop = threading.Event()
 

@@ -8,9 +8,11 @@ import stat
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, ClassVar
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from outlast.clock import ManualClock
 from outlast.errors import FileMissing, NotConfirmed, OptionRefused
@@ -18,16 +20,16 @@ from outlast.files import CHUNK, Files, files_url, is_name, is_old, name_of, ope
 from outlast.files.folder import Folder
 from outlast.files.freight import Freight
 from outlast.files.sources import Memory
+from tests.places import PLACES, url_of
 
 HOUR = 3_600_000_000
 NOW = 498_756 * HOUR + 1
 CONTENT = bytes(range(256)) * 4096
 
 
-@pytest.fixture(params=["folder", "folder of this process", "memory"])
+@pytest.fixture(params=["folder of this process", *PLACES])
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Files]:
-    urls = {"folder": f"file:{tmp_path / 'deep' / 'files'}", "memory": f"memory://{tmp_path.name}/files"}
-    files = open_files(urls.get(request.param))
+    files = open_files(url_of(request.param, tmp_path) if request.param in PLACES else None)
     yield files
     files.close()
 
@@ -214,6 +216,45 @@ def test_elsewhere_a_file_that_was_broken_off_is_written_again(tmp_path: Path) -
     fsspec.filesystem("memory").pipe_file(f"/{tmp_path.name}/{name}", CONTENT[:10])
 
     assert read(files, files.put(Memory(CONTENT), NOW)) == CONTENT
+
+
+class Remembering(MemoryFileSystem):
+    """Believes what it has listed, as those of object storage do, until it is told to forget."""
+
+    protocol = "remembering"
+    listed: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        stripped: str = super()._strip_protocol(path.removeprefix("remembering:/"))
+        return stripped
+
+    def ls(self, path: str, detail: bool = True, **how: Any) -> Any:
+        for entry in super().ls(path, detail=True):
+            self.listed[entry["name"]] = entry
+        self.listed[path] = path
+        return super().ls(path, detail=detail)
+
+    def info(self, path: str, **how: Any) -> Any:
+        if path.rpartition("/")[0] in self.listed and path not in self.listed:
+            raise FileNotFoundError(path)
+        return self.listed.get(path) or super().info(path)
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        self.listed.clear()
+
+
+def test_what_another_process_stores_or_deletes_is_seen_at_once(tmp_path: Path) -> None:
+    """Break it: in Remote._size, leave out invalidate_cache."""
+    fsspec.register_implementation("remembering", Remembering, clobber=True)
+    ours, theirs = open_files(f"remembering://{tmp_path.name}"), open_files(f"memory://{tmp_path.name}")
+    name = theirs.put(Memory(b"first"), NOW)
+    assert list(ours.names()) == [name]
+
+    second = theirs.put(Memory(b"second"), NOW)
+    assert read(ours, second) == b"second"
+    theirs.delete(name)
+    assert read(ours, ours.put(Memory(b"first"), NOW)) == b"first"
 
 
 # ---- a queue's

@@ -59,16 +59,21 @@ class Remote:
 
     def _has(self, name: str, size: int) -> bool:
         """Whole: where a file is seen while it is being written, one that was broken off is written again."""
-        system, root = self._system_and_root
         try:
-            return bool(system.info(f"{root}/{name}")["size"] == size)
+            return self._size(name) == size
         except FileNotFoundError:
             return False
 
+    def _size(self, name: str) -> int:
+        """As it is now: file systems remember what they have listed, and other processes store and delete."""
+        system, root = self._system_and_root
+        system.invalidate_cache()
+        size: int = system.info(f"{root}/{name}")["size"]
+        return size
+
     def open(self, name: str) -> io.RawIOBase:
         system, root = self._system_and_root
-        path = f"{root}/{name}"
-        return _Ranges(system, path, system.info(path)["size"])
+        return _Ranges(system, f"{root}/{name}", self._size(name))
 
     def names(self) -> Iterable[str]:
         system, root = self._system_and_root

@@ -19,7 +19,8 @@ from outlast.luggage.binding import Call
 from outlast.luggage.parcel import FileRef, has_files
 from outlast.luggage.stand_in import stood_for
 
-_BUFFER = 1 << 20
+_BUFFER = 1 << 22
+"""Bytes read at once: where files are fetched over a network, each read is a request."""
 
 
 class CannotBegin(Exception):
