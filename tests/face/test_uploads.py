@@ -14,8 +14,11 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.testclient import TestClient
 
 from outlast import BackgroundTasks, FileTooLarge, LuggageTooLarge, TaskQueue
+from outlast.clock import span
 from outlast.files.folder import Folder
+from outlast.files.sources import Memory
 from tests.asgi import call, jobs, tasks
+from tests.polling import apolled
 
 CONTENT = b"content " * 100_000
 
@@ -268,6 +271,36 @@ async def test_what_cannot_be_stored_after_the_client_has_left_is_logged(app, qu
     (line,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "not committed" in line.message
     assert "could not be stored" in line.message
+
+
+async def test_a_server_ends_once_what_clients_did_not_wait_for_is_committed(app, queue, slow):
+    """Break it: in TaskQueue's lifespan, do not wait for it."""
+
+    @app.get("/")
+    async def add(background: BackgroundTasks):
+        background.add_task(keep, upload())
+
+    async with app.router.lifespan_context(app):
+        request = asyncio.create_task(call(app, queue, "/"))
+        await slow.begun.wait()
+        request.cancel()
+        await asyncio.wait([request])
+        asyncio.get_running_loop().call_later(0.1, slow.go.set)
+
+    assert not queue._carrying
+    assert tasks(queue) == ["keep"]
+
+
+async def test_inline_the_server_itself_deletes_what_no_job_uses(app, store):
+    """Break it: in Inline._serve, leave out the sweeps."""
+    queue = TaskQueue(app, store=store, worker="inline")
+    old = queue.clock.now() - span(timedelta(hours=3))
+    _, young = (queue.freight.files.put(Memory(b"unused"), now) for now in (old, queue.clock.now()))
+
+    async with app.router.lifespan_context(app):
+        assert await apolled(lambda: len(stored(queue)) == 1, 20)
+
+    assert stored(queue) == [young]
 
 
 # ---- other ways

@@ -125,6 +125,7 @@ class TaskQueue(queue.TaskQueue):
             finally:
                 self._sleeps = sleeps
                 if not in_worker():
+                    await self._all_carried()
                     await to_thread.run_sync(self.close)
 
         app.router.lifespan_context = lifespan
@@ -165,6 +166,12 @@ class TaskQueue(queue.TaskQueue):
         self._carrying.add(carrying)
         carrying.add_done_callback(self._carried)
         return carrying
+
+    async def _all_carried(self) -> None:
+        """What clients did not wait for is committed before the server ends."""
+        loop = asyncio.get_running_loop()
+        if carrying := [task for task in self._carrying if task.get_loop() is loop]:
+            await asyncio.wait(carrying)
 
     def _carried(self, done: asyncio.Task[None]) -> None:
         self._carrying.discard(done)
