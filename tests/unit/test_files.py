@@ -179,6 +179,7 @@ def test_whatever_else_lies_there_is_never_ours(name: str) -> None:
     [
         (None, "sqlite:////srv/outlast.db", "file:/srv/outlast.db-files"),
         (None, "sqlite:///:memory:", None),
+        ("s3://bucket/files", "sqlite:///:memory:", None),
         ("file:/srv/files", "sqlite:////srv/outlast.db", "file:/srv/files"),
         ("file:///srv/files", "sqlite:////srv/outlast.db", "file:/srv/files"),
         ("file:files", "sqlite:////srv/outlast.db", f"file:{Path.cwd()}/files"),

@@ -78,11 +78,13 @@ def is_old(name: str, now: int) -> bool:
 def files_url(told: str | None, store: str) -> str | None:
     """The URL of a queue's files as every process names it; None for a folder of this process alone.
 
-    Without one of its own, a store has them beside it. Raises OptionRefused.
+    Without one of its own, a store has them beside it. One in memory never has any elsewhere: a test must not write to
+    the place of production, nor find there what none of its own jobs uses. Raises OptionRefused.
     """
-    if told is not None:
-        return _absolute(told)
-    return None if store.endswith(":memory:") else f"file:{store.removeprefix('sqlite:///')}-files"
+    url = None if told is None else _absolute(told)
+    if store.endswith(":memory:"):
+        return None
+    return url or f"file:{store.removeprefix('sqlite:///')}-files"
 
 
 def _absolute(url: str) -> str:
