@@ -149,8 +149,9 @@ def test_a_worker_deletes_what_no_job_uses_when_it_starts(house: House) -> None:
 def test_the_files_of_a_pruned_job_go_soon_after_it(house: House) -> None:
     """Break it: in Supervisor._sweep, forget the files that pruned jobs had."""
     files = Folder(str(house.folder / "outlast.db-files"))
+    files.put(Memory(b"unused"), SystemClock().now() - HOURS)
     house.worker(retention=timedelta(0))
-    house.child()
+    house.until(lambda: not list(files.names()), "the look at the start, the next of which is in an hour")
     name = files.put(Memory(b"read once"), SystemClock().now() - HOURS)
 
     house.add("app:whoami", files=json.dumps([name]))
