@@ -22,5 +22,5 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OUTLAST_STORE", "OUTLAST_WORKER"):
+    for name in ("OUTLAST_STORE", "OUTLAST_WORKER", "OUTLAST_FILES"):
         monkeypatch.delenv(name, raising=False)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from outlast.errors import AppNotFound as AppNotFound
     from outlast.errors import AppRefused as AppRefused
     from outlast.errors import Fail as Fail
+    from outlast.errors import FileMissing as FileMissing
+    from outlast.errors import FileTooLarge as FileTooLarge
     from outlast.errors import JobFailed as JobFailed
     from outlast.errors import JobNotFound as JobNotFound
     from outlast.errors import LuggageMisfit as LuggageMisfit
@@ -41,8 +43,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "outlast.errors": (
-        "AppNotFound AppRefused Fail JobFailed JobNotFound LuggageMisfit LuggageRefused LuggageTooLarge NotConfirmed "
-        "OptionRefused OutlastError Retry Snooze StoreError StoreUnusable TaskRefused TaskUnknown"
+        "AppNotFound AppRefused Fail FileMissing FileTooLarge JobFailed JobNotFound LuggageMisfit LuggageRefused "
+        "LuggageTooLarge NotConfirmed OptionRefused OutlastError Retry Snooze StoreError StoreUnusable TaskRefused "
+        "TaskUnknown"
     ),
     "outlast.explain": "Explanation Why",
     "outlast.fastapi.queue": "TaskQueue",

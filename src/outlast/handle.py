@@ -64,9 +64,11 @@ class Job:
 
     @property
     def result(self) -> Any:
-        """What its task returned; None before that. Raises JobNotFound."""
+        """What its task returned; None before that. Raises JobNotFound, FileMissing."""
         record = self._committed()
-        return None if record is None else _result(record)
+        if record is None or record.result is None:
+            return None
+        return unpack_value(self._queue.text(record.result, _whose(record)))
 
     @property
     def error(self) -> str | None:
@@ -151,7 +153,9 @@ class Job:
             raise TimeoutError(f"job {self.id} has not ended within {seconds:g} s; it goes on") from None
         if record.state is not State.SUCCEEDED:
             raise JobFailed(_why(record))
-        return _result(record)
+        if record.result is None:
+            return None
+        return unpack_value(await self._queue.atext(record.result, _whose(record)))
 
     async def _ended(self) -> JobRecord:
         pause = _FIRST_PAUSE
@@ -202,8 +206,8 @@ class Job:
         return f"<Job {self.id} of {self._queue.url}>"
 
 
-def _result(record: JobRecord) -> Any:
-    return None if record.result is None else unpack_value(record.result)
+def _whose(record: JobRecord) -> str:
+    return f"the result of job {record.id} ({record.task})"
 
 
 def _why(record: JobRecord) -> str:

@@ -20,10 +20,14 @@ from outlast import context as contexts
 from outlast import names, request_id
 from outlast.aliases import Declared, owner_of
 from outlast.clock import Clock, SystemClock
-from outlast.errors import AppRefused, LuggageRefused, OptionRefused, TaskRefused
+from outlast.errors import AppRefused, FileTooLarge, LuggageRefused, OptionRefused, TaskRefused
+from outlast.files import files_url
+from outlast.files.cargo import carries
+from outlast.files.freight import Freight
 from outlast.handle import Job
 from outlast.job import NewJob
 from outlast.luggage import Signature
+from outlast.luggage.stand_in import stood_for
 from outlast.options import NO_OPTIONS, GivenOptions, TaskOptions, did_you_mean
 from outlast.store import JobFilter, Store, store_url
 from outlast.store.writer import Writer
@@ -34,7 +38,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-Solve = Callable[[Callable[..., Awaitable[Any]]], Awaitable[tuple[Any, list[NewJob]]]]
+Solve = Callable[[Callable[..., Awaitable[Any]]], Awaitable[tuple[Any, Sequence[NewJob]]]]
 """Solves what a task declares by `Depends`, calls it with that, and says what it returned and which jobs it added."""
 
 WORKERS = ("process", "external", "inline")
@@ -44,9 +48,13 @@ WORKERS = ("process", "external", "inline")
 class TaskQueue:
     """Durable tasks on one store.
 
-    The environment has the last word: `OUTLAST_STORE` over `store`, `OUTLAST_WORKER` over `worker`. Nothing is opened
+    The environment has the last word: `OUTLAST_STORE` over `store`, `OUTLAST_WORKER` over `worker`, `OUTLAST_FILES`
+    over `files`. Nothing is opened
     or started when it is made. Raises OptionRefused, StoreUnusable.
     """
+
+    too_large: ClassVar[type[FileTooLarge]] = FileTooLarge
+    """What is raised for a file over `file_limit`."""
 
     made: ClassVar[Made]
     """Every TaskQueue of this process that is still in use, in the order they were made."""
@@ -65,6 +73,8 @@ class TaskQueue:
         worker: str = "process",
         ordered: bool = True,
         payload_limit: int = 1_048_576,
+        files: str | None = None,
+        file_limit: int | None = None,
         grace: timedelta = timedelta(seconds=8),
         retention: timedelta = timedelta(days=7),
         children: int | None = None,
@@ -76,6 +86,11 @@ class TaskQueue:
     ) -> None:
         self.ordered = ordered
         self.payload_limit = _at_least(1, payload_limit, "payload_limit", "bytes")
+        self.file_limit = (
+            file_limit if file_limit is None else _at_least(1, file_limit, "file_limit", "bytes")
+        )
+        files = os.environ.get("OUTLAST_FILES") or files
+        self._takes_bulk = files is not None
         self.grace = _not_negative(grace, "grace")
         self.retention = _not_negative(retention, "retention")
         self.children = children if children is None else _at_least(1, children, "children", "processes")
@@ -90,7 +105,7 @@ class TaskQueue:
         self.target: Target = of_caller()
         self._calls: dict[Callable[..., Any], Call[..., Any]] = {}
         self._declared = Declared()
-        self._use(os.environ.get("OUTLAST_STORE") or store, os.environ.get("OUTLAST_WORKER") or worker)
+        self._use(os.environ.get("OUTLAST_STORE") or store, os.environ.get("OUTLAST_WORKER") or worker, files)
         self.app = app
         self.state: Mapping[str, Any] = {}
         """What the lifespan of this process yielded, as requests see it."""
@@ -105,12 +120,20 @@ class TaskQueue:
         """What a worker enters around the app's lifespan so that its spans are seen."""
         return nullcontext()
 
-    def _use(self, url: str, worker: str) -> None:
+    def _use(self, url: str, worker: str, files: str | None = None) -> None:
         if worker not in WORKERS:
             raise OptionRefused(f"worker={worker!r} (or OUTLAST_WORKER){did_you_mean(worker, WORKERS)}")
         self.url = store_url(url)
         self.worker = worker
         self._writer = Writer(self.url, clock=self.clock, dice=self.dice)
+        self.freight = Freight(
+            files_url(files, self.url),
+            self.clock,
+            payload_limit=self.payload_limit,
+            file_limit=self.file_limit,
+            takes_bulk=self._takes_bulk,
+            too_large=self.too_large,
+        )
         self._reader = self._writer if self.is_in_memory else Writer(self.url, clock=self.clock)
 
     @property
@@ -129,7 +152,8 @@ class TaskQueue:
     ) -> Iterator[None]:
         """For tests: another store and another worker for a while, another clock and other dice if given.
 
-        What it has open there is closed at the end, and not before: a test looks at jobs when its app has gone.
+        Files lie beside that store, wherever `files` says that they belong. What it has open there is closed at the
+        end, and not before: a test looks at jobs when its app has gone.
         """
         before = dict(vars(self))
         self.clock, self.dice = clock or self.clock, dice or self.dice
@@ -245,9 +269,9 @@ class TaskQueue:
 
         They are not ordered among themselves. Raises TaskRefused, LuggageRefused, NotConfirmed.
         """
-        call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
-        context = self._travels(call)
-        jobs = [call.new_job(*_arguments(each), context, now=now, limit=limit) for each in calls]
+        call = self.call_of(func)
+        pack = self._packer(call)
+        jobs = [pack(*_arguments(each)) for each in calls]
         _refuse_unsolved(call, *jobs)
         if jobs:
             self._enqueue(jobs)
@@ -257,11 +281,9 @@ class TaskQueue:
         self, func: Callable[..., Any], calls: Iterable[Sequence[Any] | Mapping[str, Any]]
     ) -> list[Job]:
         """`enqueue_many` without blocking the loop for longer than a few calls take to pack."""
-        call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
-        context = self._travels(call)
-        jobs = [
-            call.new_job(*_arguments(each), context, now=now, limit=limit) async for each in _breathing(calls)
-        ]
+        call = self.call_of(func)
+        pack = self._packer(call)
+        jobs = [pack(*_arguments(each)) async for each in _breathing(calls)]
         _refuse_unsolved(call, *jobs)
         if jobs:
             await self._aenqueue(jobs)
@@ -280,8 +302,13 @@ class TaskQueue:
         call = self._calls.get(func) if type(func) is _FUNCTION else None
         if call is None:
             call = self.call_of(func)
-        now, limit = self.clock.now(), self.payload_limit
-        return call, call.new_job(args, kwargs, self._travels(call), now=now, limit=limit)
+        return call, self._packer(call)(args, kwargs)
+
+    def _packer(self, call: Call[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], NewJob]:
+        """What makes the rows of a call that are added here and now."""
+        context, now, freight = self._travels(call), self.clock.now(), self.freight
+        limit = freight.text_limit
+        return lambda args, kwargs: freight.loaded(call.new_job(args, kwargs, context, now=now, limit=limit))
 
     def _travels(self, call: Call[..., Any]) -> str | None:
         """What travels with the jobs of a call that are added here and now, beside their arguments."""
@@ -298,18 +325,41 @@ class TaskQueue:
         return _chained(jobs, held_by)
 
     def commit(self, jobs: Sequence[NewJob]) -> None:
-        """Write rows, all or none, on disk when this returns. Raises NotConfirmed."""
+        """Store their files, then write rows, all or none, on disk when this returns. Raises NotConfirmed."""
+        if carries(jobs):
+            jobs = self.freight.stow(jobs)
         self._writer.commit(jobs, timeout=self.commit_timeout)
 
     async def acommit(self, jobs: Sequence[NewJob]) -> None:
         """`commit` without blocking the loop. What was handed over is written even if nobody waits any more."""
+        jobs = await self.astow(jobs)
         await self._writer.acommit(jobs, timeout=self.commit_timeout)
+
+    async def astow(self, jobs: Sequence[NewJob]) -> Sequence[NewJob]:
+        """Rows with their files stored, for others to commit. Raises NotConfirmed, LuggageRefused."""
+        return await asyncio.to_thread(self.freight.stow, jobs) if carries(jobs) else jobs
 
     def _enqueue(self, jobs: list[NewJob]) -> None:
         self.commit(jobs)
 
     async def _aenqueue(self, jobs: list[NewJob]) -> None:
         await self.acommit(jobs)
+
+    # ---- files
+
+    def text(self, text: str, of: str) -> str:
+        """What the text in a row stands for, where it lies in a file. Raises FileMissing."""
+        return self.freight.text(text, of)
+
+    async def atext(self, text: str, of: str) -> str:
+        """`text` without blocking the loop."""
+        if stood_for(text) is None:
+            return text
+        return await asyncio.to_thread(self.freight.text, text, of)
+
+    def sweep_files(self, names: Iterable[str] | None = None) -> list[str]:
+        """Delete stored files that no job uses: of these, or of all. Returns which. Blocks. Raises StoreError."""
+        return self.freight.sweep(lambda old: self.ask(lambda store: store.files_in_use(old)), names)
 
     # ---- asking
 
@@ -359,6 +409,7 @@ class TaskQueue:
         """End its threads. What was handed over is written; used again, it opens again."""
         self._writer.close()
         self._reader.close()
+        self.freight.close()
 
     def __repr__(self) -> str:
         return f"<TaskQueue {self.url}, worker {self.worker!r}>"
@@ -434,7 +485,7 @@ def _chained(jobs: list[NewJob], held_by: str | None) -> list[NewJob]:
         if job.run_at != job.created_at:
             rows.append(job._replace(held_by=held_by))
         else:
-            rows.append(NewJob(*job[:14], behind, 1, held_by))
+            rows.append(NewJob._make((*job[:14], behind, 1, held_by)))
             behind = job.id
     rows.reverse()
     first = next((number for number, job in enumerate(rows) if job.waiting), None)

@@ -5,7 +5,10 @@ import re
 
 import pytest
 
-from outlast.job import State
+from outlast.files import files_url, open_files
+from outlast.files.sources import Memory
+from outlast.job import State, Succeeded
+from outlast.luggage.stand_in import stand_in
 from outlast.store import JobFilter
 from tests.cli.stored import erred, new_job, run
 
@@ -99,6 +102,47 @@ def test_a_job_is_shown_with_its_arguments_attempts_and_what_comes(ids, outlast)
     assert "Attempt 1 erred" in ran.out
     assert '    File "/srv/shop/mail.py", line 12, in send_mail' in ran.out
     assert f"outlast jobs retry {ids['failed']}" in ran.out.split("Next")[1]
+
+
+def test_a_file_is_shown_by_its_name_type_and_size(store, outlast):
+    name, headers = f"{'0' * 64}.1", [["content-disposition", "x"], ["Content-Type", "image/png"]]
+    files = [{"$": ["file", name, "cat.png", headers, 12_000_000]}, {"$": ["file", name, None, [], 5]}]
+    store.insert([job := new_job(luggage=json.dumps({"files": files}), files=json.dumps([name]))])
+
+    ran = outlast("jobs", "show", job.id)
+
+    assert "files  [file('cat.png', image/png, 12.0 MB), file(None, 5 B)]" in ran.out
+    assert "0000" not in ran.out
+
+
+@pytest.mark.parametrize("place", ["beside the store", "where the environment says"])
+def test_arguments_and_results_in_files_are_read_back(store, outlast, tmp_path, monkeypatch, place):
+    url = None
+    if place == "where the environment says":
+        url = f"file:{tmp_path / 'elsewhere'}"
+        monkeypatch.setenv("OUTLAST_FILES", url)
+    files = open_files(files_url(url, store.url))
+    names = [files.put(Memory(text.encode()), 0) for text in ('{"to":"ada","@":7}', '"done"')]
+    luggage, result = (stand_in(name, 10) for name in names)
+    run(store, job := new_job(luggage=luggage, files=json.dumps(names[:1])), Succeeded(result, file=names[1]))
+
+    ran = outlast("jobs", "show", job.id)
+    assert "to  'ada'" in ran.out
+    assert "result   'done'" in ran.out
+    told = outlast("jobs", "show", job.id, "--json").json
+    assert (told["arguments"], told["result"]) == ({"to": "ada"}, "done")
+
+
+def test_arguments_in_a_file_that_is_gone_are_told_with_the_cure(store, outlast):
+    name = f"{'0' * 64}.1"
+    store.insert([job := new_job(luggage=stand_in(name, 5_000_000), files=json.dumps([name]))])
+
+    ran = outlast("jobs", "show", job.id)
+
+    assert ran.code == 0
+    assert f"(5.0 MB in the stored file {name})" in ran.out
+    assert f"what job {job.id} carries is not there" in ran.err
+    assert "OUTLAST_FILES" in ran.err
 
 
 @pytest.mark.parametrize(

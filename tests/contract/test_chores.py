@@ -82,7 +82,7 @@ def test_a_job_that_ended_long_ago_is_pruned(store, clock):
     new = put(store)
     end(store, take(store))
 
-    assert store.prune(timedelta(hours=1)) == 1
+    assert store.prune(timedelta(hours=1)).jobs == 1
     assert ids(store.find()) == [new]
     assert old != new
 
@@ -96,7 +96,7 @@ def test_pruning_takes_every_ended_state_and_no_other(store, clock):
     store.cancel(JobFilter(ids=(put(store),)))
     clock.advance(timedelta(days=365))
 
-    assert store.prune(timedelta(days=1)) == 3
+    assert store.prune(timedelta(days=1)).jobs == 3
     assert set(ids(store.find())) == {*kept, running.id}
 
 
@@ -108,7 +108,7 @@ def test_pruning_may_be_of_one_state(store, clock):
     end(store, succeeded)
     clock.advance(timedelta(days=1))
 
-    assert store.prune(timedelta(hours=1), state=State.SUCCEEDED, limit=1) == 1
+    assert store.prune(timedelta(hours=1), state=State.SUCCEEDED, limit=1).jobs == 1
     assert set(ids(store.find())) == {job.id for job in failed}
 
 
@@ -128,7 +128,7 @@ def test_pruning_takes_the_oldest_and_no_more_than_its_limit(store, clock):
         end(store, job)
     clock.advance(timedelta(days=1))
 
-    assert store.prune(timedelta(hours=1), limit=3) == 3
+    assert store.prune(timedelta(hours=1), limit=3).jobs == 3
     assert set(ids(store.find())) == set(old[3:])
-    assert store.prune(timedelta(hours=1), limit=3) == 2
-    assert store.prune(timedelta(hours=1), limit=3) == 0
+    assert store.prune(timedelta(hours=1), limit=3).jobs == 2
+    assert store.prune(timedelta(hours=1), limit=3).jobs == 0

@@ -239,7 +239,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def the_old_are_pruned(self):
-        count = self.stores[0].prune(timedelta(seconds=1))
+        count = self.stores[0].prune(timedelta(seconds=1)).jobs
         left = {record.id for record in self.stores[0].find(limit=len(self.known) + 1)}
         gone = self.known.keys() - left
         assert len(gone) == count

@@ -43,7 +43,7 @@ def test_a_list_goes_on_though_the_job_where_the_page_before_ended_is_gone(store
     end(store, store.claim("w1", 1)[0])
     put(store)
     clock.advance(timedelta(days=1))
-    assert store.prune(timedelta(hours=1)) == 1
+    assert store.prune(timedelta(hours=1)).jobs == 1
 
     assert ids(store.find(before=pruned)) == [old, oldest]
     assert ids(store.find(before=oldest)) == []

@@ -255,6 +255,14 @@ def test_luggage(snippet, capsys):
     assert capsys.readouterr().out == f"{order.id}, due 01 March: ['fragile', 'gift']\n"
 
 
+def test_upload(snippet, capsys):
+    with snippet.client() as client:
+        answer = client.post("/customers", files={"file": ("new.csv", "name,town\nAda,London\nJoan,Paris\n")})
+
+    assert answer.status_code == 202
+    assert capsys.readouterr().out == "new.csv: 2 customers\n"
+
+
 def test_inspect_job(snippet):
     with snippet.client() as client:
         job = client.post("/divide?left=1&right=4").json()["job"]

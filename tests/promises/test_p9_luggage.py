@@ -15,10 +15,12 @@ import concurrent.futures
 import contextvars
 import datetime
 import functools
+import gzip
 import io
 import itertools
 import json
 import logging
+import os
 import re
 import socket
 import sqlite3
@@ -45,6 +47,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from starlette.responses import Response
 
 from outlast.errors import LuggageRefused
+from outlast.files.cargo import Cargo
 from outlast.luggage import Signature
 from tests.promises.tables import Hero, Odd, Order, OrderLine
 from tests.specimens import Item, Mailer, User, same, specimens, top_level
@@ -135,6 +138,23 @@ def too_deep() -> Any:
     return functools.reduce(lambda inner, _: (inner,), range(1000), None)
 
 
+class Drip(io.RawIOBase):
+    """Bytes that come from nowhere that could be read again."""
+
+    def readable(self) -> bool:
+        return True
+
+
+def closed(file: Any) -> Any:
+    file.close()
+    return file
+
+
+def closed_file() -> Any:
+    with Path(__file__).open("rb") as file:
+        return file
+
+
 def error() -> Exception:
     return ValueError("x")
 
@@ -155,7 +175,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], str] | tuple[Callable[[], Any], str,
         "values that the task needs",
     ),  # type: ignore[arg-type]
     "response": (lambda: Response("x"), "values that the task needs"),
-    "uploaded file": (lambda: UploadFile(io.BytesIO(b"x")), "pass its path, or pass its bytes"),
+    "upload of a closed file": (lambda: UploadFile(closed(io.BytesIO(b"x"))), "before it is closed"),
+    "upload of what is no file": (lambda: UploadFile(io.BufferedReader(Drip())), "pass its content as bytes"),
     "app": (FastAPI, "import the app in the task"),
     "database connection": (lambda: sqlite3.connect(":memory:"), "open it in the task"),
     "generator": (generator, "a list"),
@@ -168,8 +189,13 @@ REFUSED: dict[str, tuple[Callable[[], Any], str] | tuple[Callable[[], Any], str,
     "lock of asyncio": (asyncio.Lock, "in the task"),
     "event": (threading.Event, "in the task"),
     "thread": (threading.Thread, "in the task"),
-    "file": (Path(__file__).open, "path"),
-    "temporary file": (tempfile.TemporaryFile, "path"),
+    "text file": (Path(__file__).open, 'open it with "rb"'),
+    "temporary text file": (functools.partial(tempfile.TemporaryFile, "w+"), 'open it with "rb"'),
+    "spooled text file": (functools.partial(tempfile.SpooledTemporaryFile, mode="w+"), 'open it with "rb"'),
+    "closed file": (closed_file, "before it is closed"),
+    "file that can only be written": (functools.partial(Path(os.devnull).open, "wb"), 'open it with "rb"'),
+    "device": (functools.partial(Path(os.devnull).open, "rb"), "pass its content as bytes"),
+    "compressed file": (lambda: gzip.GzipFile(fileobj=io.BytesIO(), mode="wb"), "pass its content as bytes"),
     "buffer": (io.BytesIO, "getvalue()"),
     "socket": (socket.socket, "connect in the task"),
     "module": (lambda: json, "import it in the task"),
@@ -228,7 +254,7 @@ def test_the_rest_is_refused_at_once_with_parameter_reason_and_cure(
     value = make()
     close_after(request, value)
     with pytest.raises(LuggageRefused) as refusal:
-        Signature.of(function).pack((value,), {})
+        Signature.of(function).pack((value,), {}, cargo=Cargo())
     what, _, told_cure = str(refusal.value).rpartition("; ")
     assert what.startswith(f"{function.__name__}() cannot carry value{path}")
     assert cure in told_cure

@@ -340,7 +340,9 @@ def test_the_limit_is_in_bytes_and_the_largest_argument_is_named() -> None:
     assert told.startswith(
         f"send() would have to carry {size:,} bytes of JSON, most of it in message, and {size - 1:,}"
     )
-    assert told.endswith("save the data and pass its path or key, or raise the limit")
+    assert told.endswith(
+        "save the data and pass its path or key, raise the limit, or give TaskQueue(files=…) a place where it goes then"
+    )
     assert isinstance(refusal.value, ValueError)
 
 

@@ -66,6 +66,7 @@ def test_no_claim_sorts(store, sql):
         ("free_to_start", "sqlite_autoindex_jobs_1 (id=?)"),
         ("running_of", "jobs_running (worker=?)"),
         ("asked_to_cancel", "jobs_running (worker=?)"),
+        ("files_in_use", "jobs_with_files (files>?)"),
         ("prune", "jobs_finished (finished_at>? AND finished_at<?)"),
     ],
 )

@@ -29,11 +29,12 @@ def show(
     """
     from outlast.cli.forecast import forecast
     from outlast.cli.records import attempt_fields, job_fields
-    from outlast.cli.stores import full_id, now_of, opened
+    from outlast.cli.stores import full_id, now_of, opened, whole
     from outlast.explain import ask
 
     with opened(store) as open_store:
-        job, reasons = ask(open_store, full_id(open_store, job_id))
+        found, reasons = ask(open_store, full_id(open_store, job_id))
+        job = whole(found, open_store)
         attempts = open_store.attempts(job.id)
         now = now_of(open_store)
     comes = forecast(job, reasons, now, suffix=same_store(store))

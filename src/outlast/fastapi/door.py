@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import TYPE_CHECKING
@@ -141,13 +142,14 @@ class Passage:
         is_held = queue.inline is None and self._routes.hold(receipt.scope, start)
         jobs = queue.bind(receipt.take(), queue.holds.holder() if is_held else None)
         receipt.turn = queue.turn(jobs)
+        carrying = queue.carry(jobs)
         try:
-            await queue.acommit(jobs)
+            await (queue.acommit(jobs) if carrying is None else asyncio.shield(carrying))
         except Exception as error:
             await self._refuse(error)
         except BaseException:  # the client is gone; what was handed to the writer is committed all the same
             if is_held:
-                queue.holds.settle(jobs)
+                queue.holds.settle(jobs, carrying)
             raise
         if is_held:
             self.held = jobs

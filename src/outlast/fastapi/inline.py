@@ -25,6 +25,7 @@ from outlast.queue import TaskQueue as AnyQueue
 from outlast.store import Store
 from outlast.worker import chores, events, executor
 from outlast.worker.membership import Membership, Standing
+from outlast.worker.sweeps import Sweeps, sweep
 
 if TYPE_CHECKING:
     from outlast.fastapi.queue import TaskQueue
@@ -95,6 +96,7 @@ class Inline:
         self._queue = queue
         self._premises = None if queue.is_in_memory else Premises(queue.url)
         self.membership = Membership(self._premises, queues=None, slots=_AT_ONCE, lease=_LEASE)
+        self._sweeps = Sweeps()
         self._next_chores = 0.0
         self._claimed: dict[str, Claimed] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -138,6 +140,8 @@ class Inline:
             jobs, pause = await self._queue.atell(partial(self._take_free, _AT_ONCE - len(self._running)))
             for job in jobs:
                 self.keep(asyncio.create_task(self._quiet_attempt(job)))
+            for names in self._sweeps.due(steady()):
+                self.keep(asyncio.create_task(asyncio.to_thread(sweep, self._queue.sweep_files, names)))
             if not jobs:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
@@ -211,10 +215,11 @@ class Inline:
             return
         self._next_chores = steady() + _LOOK_AGAIN
         if self._premises is not None:
-            chores.do(store, self._premises, self.membership.id, self._queue.retention)
+            files = chores.do(store, self._premises, self.membership.id, self._queue.retention).files
         else:  # nobody else can have been there
             events.expired(store.expire())
-            store.prune(self._queue.retention)
+            files = store.prune(self._queue.retention).files
+        self._sweeps.note(files)
 
     def leave(self, store: Store) -> None:
         """Give back what was claimed but not begun, and be no worker any more."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import cached_property
@@ -29,6 +30,8 @@ from outlast.fastapi.inline import Inline, Turn
 from outlast.fastapi.receipt import current
 from outlast.fastapi.snapshots import Snapshot
 from outlast.fastapi.solving import Solver
+from outlast.fastapi.too_large import UploadTooLarge
+from outlast.files.cargo import carries
 from outlast.handle import Job
 from outlast.job import NewJob
 from outlast.luggage import Signature
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_log = logging.getLogger("outlast.request")
 _queues: WeakKeyDictionary[FastAPI, TaskQueue] = WeakKeyDictionary()
 
 
@@ -57,23 +61,28 @@ class TaskQueue(queue.TaskQueue):
     word: `OUTLAST_STORE`, `OUTLAST_WORKER`. `ordered=False` lifts the order of a request's jobs. `payload_limit` is in
     bytes. `grace` is what running jobs have at shutdown; finished jobs are kept for `retention`. `children` processes
     run `slots` jobs each at a time. `worker_lifespan` takes the place of the app's lifespan in the worker. `context`
-    are context variables whose values travel with each job.
-    `commit_timeout` bounds the wait for a commit. Raises OptionRefused, StoreUnusable, AppRefused.
+    are context variables whose values travel with each job. Uploads and other files lie at the URL `files`, by default
+    in a folder beside the store. Where it is given, it also takes arguments and results over `payload_limit`;
+    `OUTLAST_FILES` has the last word. One file may have `file_limit` bytes, any number by default. `commit_timeout`
+    bounds the wait for a commit. Raises OptionRefused, StoreUnusable, AppRefused.
     """
+
+    too_large = UploadTooLarge
 
     inline: Inline | None
     """What runs the jobs in this process, if it is to."""
     holds: Holds
     """The jobs that wait for their request to unwind."""
 
-    def _use(self, url: str, worker: str) -> None:
-        super()._use(url, worker)
+    def _use(self, url: str, worker: str, files: str | None = None) -> None:
+        super()._use(url, worker, files)
         if worker == "process" and self.is_in_memory:
             raise OptionRefused(
                 f"store={url!r} with worker='process': a store in memory is known to this process alone; "
                 "use worker='inline', or a file"
             )
         self.holds = Holds(self._writer)
+        self._carrying: set[asyncio.Task[None]] = set()
         self.inline = Inline(self) if worker == "inline" else None
         self._host: Host | None = None
         self._sleeps = worker == "process" and not in_worker()
@@ -133,6 +142,8 @@ class TaskQueue(queue.TaskQueue):
                         yield state
             finally:
                 self._sleeps = sleeps
+                if not in_worker():
+                    await self._all_carried()
                 if not in_worker() and not self.outlives_lifespan:
                     await to_thread.run_sync(self.close)
 
@@ -214,6 +225,26 @@ class TaskQueue(queue.TaskQueue):
         if self._sleeps and self.app is not None:
             self._wake()
         await super().acommit(jobs)
+
+    def carry(self, jobs: Sequence[NewJob]) -> asyncio.Task[None] | None:
+        """Begin to commit jobs whose files must be stored first, whoever waits for it; None where there are none."""
+        if not carries(jobs):
+            return None
+        carrying = asyncio.create_task(self.acommit(jobs))
+        self._carrying.add(carrying)
+        carrying.add_done_callback(self._carried)
+        return carrying
+
+    async def _all_carried(self) -> None:
+        """What clients did not wait for is committed before the server ends."""
+        loop = asyncio.get_running_loop()
+        if carrying := [task for task in self._carrying if task.get_loop() is loop]:
+            await asyncio.wait(carrying)
+
+    def _carried(self, done: asyncio.Task[None]) -> None:
+        self._carrying.discard(done)
+        if not done.cancelled() and done.exception() is not None:
+            _log.error("not committed: %s", done.exception())
 
     def turn(self, jobs: list[NewJob]) -> Turn | None:
         """Jobs about to be committed, to be run by this process in their turn; None where a worker runs them."""

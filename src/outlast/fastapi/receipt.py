@@ -114,10 +114,9 @@ class Receipt:
         """Give the jobs that lack it the value of a snapshot. Raises LuggageRefused, LuggageTooLarge."""
         for place, call, name, wanted in self.unsolved:
             if wanted is snapshot:
-                job = self.jobs[place]
-                limit = self.queue.payload_limit
-                luggage = call.signature.complete(job.luggage, name, value, limit=limit)
-                self.jobs[place] = job._replace(luggage=luggage)
+                job, freight = self.jobs[place], self.queue.freight
+                luggage = call.signature.complete(job.luggage, name, value, limit=freight.text_limit)
+                self.jobs[place] = freight.loaded(job._replace(luggage=luggage))
 
     def take(self) -> list[NewJob]:
         """What was added and not taken yet."""

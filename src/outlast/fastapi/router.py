@@ -139,7 +139,11 @@ def accepted(job: Job, request: Request) -> JSONResponse:
 
 
 async def _status(queue: TaskQueue, job_id: str) -> JobStatus:
-    return _of_record(await _found(queue.job(job_id).arecord()))
+    record = await _found(queue.job(job_id).arecord())
+    result = (
+        None if record.result is None else await queue.atext(record.result, f"the result of job {job_id}")
+    )
+    return _of_record(record, result)
 
 
 async def _found(answer: Awaitable[T]) -> T:
@@ -155,6 +159,6 @@ def _explained(job: JobRecord, reasons: list[Explanation]) -> JobExplained:
     return JobExplained(id=job.id, state=job.state, view=job.view, reasons=told)
 
 
-def _of_record(record: JobRecord) -> JobStatus:
+def _of_record(record: JobRecord, result: str | None) -> JobStatus:
     fields = {name: getattr(record, name) for name in JobStatus.model_fields}
-    return JobStatus(**{**fields, "result": None if record.result is None else json.loads(record.result)})
+    return JobStatus(**{**fields, "result": None if result is None else json.loads(result)})

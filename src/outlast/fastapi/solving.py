@@ -7,7 +7,7 @@ client is refused when the task is declared.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -40,7 +40,7 @@ class Solver:
         self._route = PrivateRoute(func.__name__, parameters, self._app)
         _refuse_requests(func, self._route)
 
-    async def __call__(self, proceed: Proceed) -> tuple[Any, list[NewJob]]:
+    async def __call__(self, proceed: Proceed) -> tuple[Any, Sequence[NewJob]]:
         """What the task returned, and the jobs that it added: they are to be committed with its success.
 
         Raises what the task or a dependency raises; what it added is then discarded.
@@ -57,7 +57,7 @@ class Solver:
         finally:
             receipt.tasks = None  # no circle is left behind
         receipt.open = receipt.undecided = False
-        return call.result, self._queue.bind(receipt.take())
+        return call.result, await self._queue.astow(self._queue.bind(receipt.take()))
 
     def _scope(self) -> Scope:
         return {

@@ -35,6 +35,13 @@ def refuse_live(kind: type) -> None:
         raise Refusal(f"it is {what} ({_full_name(kind)})", cure, final=True, row=row)
 
 
+@lru_cache(maxsize=1024)
+def is_file(kind: type) -> bool:
+    """Whether its values are files that a job may carry; whether one of them really is, shows when it is read."""
+    names = set(map(_full_name, kind.__mro__))
+    return not names.isdisjoint(_FILES) and names.isdisjoint(_BUFFERS)
+
+
 def stranger(kind: type) -> Refusal:
     """The Refusal of a kind that nothing here can carry, unless an annotation can."""
     what, cure = _look_up(kind, _STRANGE) or _PACKAGES.get(kind.__module__.partition(".")[0]) or _UNKNOWN
@@ -77,8 +84,8 @@ _LIVE = _table(
         "starlette.requests.HTTPConnection starlette.responses.Response",
     ),
     (
-        "an uploaded file, which is closed with its request",
-        "save it in the endpoint and pass its path, or pass its bytes",
+        "an uploaded file, which lives in this process",
+        "save it and pass its path, or pass its bytes",
         "starlette.datastructures.UploadFile",
     ),
     (
@@ -110,7 +117,7 @@ _LIVE = _table(
     ),
     (
         "a buffer in memory, which has a position and an owner",
-        "pass its content, from getvalue()",
+        "pass its content, from getvalue(), or an UploadFile of it",
         "_io.BytesIO _io.StringIO",
     ),
     (
@@ -165,6 +172,16 @@ _LIVE = _table(
     ),
     ("a logger", "call logging.getLogger(__name__) in the task", "logging.Logger logging.LoggerAdapter"),
 )
+
+_FILES = frozenset(
+    [
+        "starlette.datastructures.UploadFile",
+        "tempfile.SpooledTemporaryFile",
+        "tempfile._TemporaryFileWrapper",
+        "_io._IOBase",
+    ]
+)
+_BUFFERS = frozenset(["_io.BytesIO", "_io.StringIO"])
 
 # An annotation may be able to carry these, by a serializer of its own.
 _STRANGE = _table(

@@ -125,6 +125,13 @@ class Settled(NamedTuple):
     """What it travels with, where nobody had it in hand: after a rescue, and when it expired."""
 
 
+class Pruned(NamedTuple):
+    """How many jobs were deleted, and the stored files that they used; others may use them too."""
+
+    jobs: int
+    files: list[str]
+
+
 class Store(Protocol):
     """What a store can do. Every method may raise StoreError; `transaction` makes several of them one commit."""
 
@@ -224,8 +231,11 @@ class Store(Protocol):
     def next_expiry(self) -> int | None:
         """When the next queued job will be too late to be useful (µs), if any."""
 
-    def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> int:
-        """Delete up to `limit` jobs that ended longer than `keep` ago, with their attempts. Returns how many."""
+    def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> Pruned:
+        """Delete up to `limit` jobs that ended longer than `keep` ago, with their attempts."""
+
+    def files_in_use(self, names: Collection[str]) -> set[str]:
+        """Which of these stored files some job uses."""
 
     # ---- people
 

@@ -33,6 +33,7 @@ from outlast.store import (
     Hand,
     JobFilter,
     LiveJob,
+    Pruned,
     QueueRecord,
     Settled,
     WorkerRecord,
@@ -232,10 +233,14 @@ class SQLiteStore:
         expiry: int | None = self._one(SQL["next_expiry"])
         return expiry
 
-    def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> int:
+    def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> Pruned:
         parameters = {"before": self.clock.now() - span(keep), "state": state, "limit": limit}
         with self._file.own_transaction():
-            return self._execute(SQL["prune"], parameters).rowcount
+            pruned = self._execute(SQL["prune"], parameters).fetchall()
+        return Pruned(len(pruned), [name for (files,) in pruned if files for name in json.loads(files)])
+
+    def files_in_use(self, names: Collection[str]) -> set[str]:
+        return {name for (name,) in self._file.read(SQL["files_in_use"], (json.dumps(list(names)),))}
 
     # ---- people
 
@@ -437,9 +442,15 @@ class SQLiteStore:
         changed = self._file.change_each(SQL["succeed"], rows)
         for end, (_, failures, behind), is_ours in zip(ends, known, changed, strict=True):
             if is_ours:
+                self._keep_file(end)
                 self._let_go(behind, now)
                 self._insert_added(end)
             yield _success(failures, _result(end)) if is_ours else None
+
+    def _keep_file(self, end: Ended) -> None:
+        """The few results that lie in a file."""
+        if isinstance(end.outcome, Succeeded) and end.outcome.file is not None:
+            self._execute(SQL["keep_file"], (end.outcome.file, end.id))
 
     def _insert_added(self, end: Ended) -> None:
         """The jobs that a task added are there once it has succeeded, and only then."""

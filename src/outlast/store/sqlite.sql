@@ -162,6 +162,15 @@ WHERE seq IN (
     ORDER BY finished_at
     LIMIT :limit
 )
+RETURNING files
+
+-- name: keep_file
+UPDATE jobs SET files = json_insert(coalesce(files, '[]'), '$[#]', ?) WHERE id = ?
+
+-- name: files_in_use
+SELECT DISTINCT each.value
+FROM jobs, json_each(jobs.files) AS each
+WHERE jobs.files IS NOT NULL AND each.value IN (SELECT value FROM json_each(?))
 
 -- name: find
 SELECT

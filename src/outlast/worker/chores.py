@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from outlast import locks
 from outlast.clock import to_micros
@@ -28,8 +29,15 @@ _ORPHAN_PATIENCE = 2.0
 """Seconds to wait for a killed orphan to be gone before its jobs are left for the next round."""
 
 
-def do(store: Store, premises: Premises, worker: str, retention: timedelta) -> bool:
-    """All of them, once. True when there is more to prune than one round takes. Raises StoreError."""
+class Done(NamedTuple):
+    """What a round leaves to do: whether there is more to prune than it took, and files that may be unused now."""
+
+    is_more: bool
+    files: list[str]
+
+
+def do(store: Store, premises: Premises, worker: str, retention: timedelta) -> Done:
+    """All of them, once. Raises StoreError."""
     events.expired(store.expire())
     for other in store.workers():
         if other.id != worker and _is_dead(store, premises, other):
@@ -39,7 +47,8 @@ def do(store: Store, premises: Premises, worker: str, retention: timedelta) -> b
         if locks.is_free(lock):
             events.unheld(server, store.unhold(server))
             lock.unlink(missing_ok=True)
-    return store.prune(retention, limit=_PRUNED) == _PRUNED
+    pruned = store.prune(retention, limit=_PRUNED)
+    return Done(pruned.jobs == _PRUNED, pruned.files)
 
 
 def _is_dead(store: Store, premises: Premises, worker: WorkerRecord) -> bool:

@@ -72,6 +72,19 @@ def lease_lost(worker: str, jobs: int) -> None:
     )
 
 
+def files_swept(names: list[str]) -> None:
+    if names:
+        _log.info("deleted %d stored files that no job uses any more", len(names))
+
+
+def sweep_failed(error: Exception) -> None:
+    _log.warning(
+        "stored files could not be looked through for what no job uses any more: %s: %s; trying again later",
+        type(error).__name__,
+        error,
+    )
+
+
 def clock_jumped(seconds: float) -> None:
     _log.warning(
         "the clock was set by %+.1f s: delays, expiry and retention go by the new time; running jobs, timeouts and "

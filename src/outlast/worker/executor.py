@@ -20,11 +20,15 @@ from outlast import context, names, request_id
 from outlast.clock import span
 from outlast.context import Carried
 from outlast.errors import Fail, LuggageMisfit, Retry, Snooze, TaskUnknown
+from outlast.files.freight import Freight
 from outlast.job import Claimed, Erred, NewJob, Outcome, Released, Snoozed, Stopped, Succeeded
 from outlast.luggage import Signature, pack_value
+from outlast.luggage.parcel import has_files
+from outlast.luggage.stand_in import stood_for
 from outlast.queue import Solve, TaskQueue
 from outlast.retry import StoredPolicy
 from outlast.task import Task
+from outlast.worker import arrivals
 from outlast.worker.surroundings import Surroundings
 
 InThread = Callable[[Claimed, Callable[[], Any]], Awaitable[Any]]
@@ -48,6 +52,7 @@ class Run:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     is_async: bool
+    freight: Freight
     carried: Carried
     solve: Solve | None = None
     """What fills its other parameters, around the call, on the loop."""
@@ -68,32 +73,48 @@ _functions: dict[tuple[str, TaskQueue], _Function] = {}
 def begin(job: Claimed, queue: TaskQueue) -> Run | Outcome:
     """The call that a job of a queue asks for, or what its attempt came to if there is none to make.
 
+    What lies in a stored file is not fetched here but by the call itself.
+
     Raises TaskUnknown when this code does not have the task: the job then waits for a worker that does.
     """
     try:
         return call_of(job, queue)
     except TaskUnknown:
         raise
-    except LuggageMisfit as error:
-        note = f"{error}; waits for code that fits it"
-        return Released(note, MISFIT_PAUSE, begun=False)
     except BaseException as error:  # the user's classes may raise anything
-        return _erred(job, error)
+        return _not_begun(job, error)
 
 
 def call_of(job: Claimed, queue: TaskQueue) -> Run:
     """The call that a job asks for. Raises TaskUnknown, LuggageMisfit, or whatever the user's classes raise."""
     func, signature, is_async, solve = _functions.get((job.task, queue)) or _find(job.task, queue)
+    freight, carried = queue.freight, context.read(job.context, queue.context, job.id)
+    if arrivals.are_in(job.luggage):
+        call = arrivals.awaited_call if is_async else arrivals.plain_call
+        return Run(job, call(func, signature, job, freight), (), {}, is_async, freight, carried, solve)
     args, kwargs = signature.unpack(job.luggage)
-    carried = context.read(job.context, queue.context, job.id)
-    return Run(job, func, args, kwargs, is_async, carried, solve)
+    return Run(job, func, args, kwargs, is_async, freight, carried, solve)
+
+
+def require_fit(job: Claimed, queue: TaskQueue) -> None:
+    """Raise what an attempt would meet before the task's code is entered, files aside: these are not fetched."""
+    call_of(job, queue)
+    if has_files(job.luggage) and stood_for(job.luggage) is None:
+        _, signature, *_ = _functions[job.task, queue]
+        signature.unpack(job.luggage, arrivals.unread)
+
+
+def _not_begun(job: Claimed, error: BaseException) -> Outcome:
+    if isinstance(error, LuggageMisfit):
+        return Released(f"{error}; waits for code that fits it", MISFIT_PAUSE, begun=False)
+    return _erred(job, error)
 
 
 def run(call: Run) -> Outcome:
     """Call a `def` task in this thread."""
     try:
         with Surroundings(call.job, call.carried):
-            return _succeeded(call, call.func(*call.args, **call.kwargs))
+            return _stored(call, _succeeded(call, call.func(*call.args, **call.kwargs)))
     except BaseException as error:
         return _outcome(call, error)
 
@@ -102,11 +123,18 @@ async def arun(call: Run, in_thread: InThread) -> Outcome:
     """Await an `async def` task, or any that declares dependencies. Its cancellation is an outcome too."""
     try:
         with Surroundings(call.job, call.carried):
-            if call.solve is None:
-                return _succeeded(call, await call.func(*call.args, **call.kwargs))
-            return _succeeded(call, *await call.solve(partial(_proceed, call, in_thread)))
+            outcome = await _awaited(call, in_thread)
+        if outcome.result is not None and call.freight.is_bulky(outcome.result):
+            return await asyncio.to_thread(_stored, call, outcome)
+        return outcome
     except BaseException as error:
         return _outcome(call, error)
+
+
+async def _awaited(call: Run, in_thread: InThread) -> Succeeded:
+    if call.solve is None:
+        return _succeeded(call, await call.func(*call.args, **call.kwargs))
+    return _succeeded(call, *await call.solve(partial(_proceed, call, in_thread)))
 
 
 async def _proceed(call: Run, in_thread: InThread, /, **solved: Any) -> Any:
@@ -171,7 +199,7 @@ def _told(error: BaseException, what: str) -> str:
     return str(error) if isinstance(error, names.NotFound) else f"{what}: {type(error).__name__}: {error}"
 
 
-def _succeeded(call: Run, result: Any, added: Sequence[NewJob] = ()) -> Outcome:
+def _succeeded(call: Run, result: Any, added: Sequence[NewJob] = ()) -> Succeeded:
     if result is None:
         return Succeeded(None, tuple(added))
     if type(result) is CoroutineType:
@@ -181,14 +209,27 @@ def _succeeded(call: Run, result: Any, added: Sequence[NewJob] = ()) -> Outcome:
             "is `async def`, so make the decorator's wrapper `async def` too"
         )
     try:
-        return Succeeded(pack_value(result), tuple(added))
+        return Succeeded(pack_value(result, limit=call.freight.text_limit), tuple(added))
     except Exception as error:
-        # The work is done; only its result cannot be kept. To fail it would do the work again.
-        job = call.job
-        _log.warning(
-            "result not kept id=%s task=%s%s: %s", job.id, job.task, request_id.told(job.context), error
-        )
-        return Succeeded(None, tuple(added))
+        return _without_result(call, error, added)
+
+
+def _stored(call: Run, outcome: Succeeded) -> Succeeded:
+    """With its result in a file, if it is too large for a row."""
+    if outcome.result is None or not call.freight.is_bulky(outcome.result):
+        return outcome
+    try:
+        result, file = call.freight.stow_text(outcome.result)
+        return Succeeded(result, outcome.added, file)
+    except Exception as error:
+        return _without_result(call, error, outcome.added)
+
+
+def _without_result(call: Run, error: Exception, added: Sequence[NewJob]) -> Succeeded:
+    """The work is done; only its result cannot be kept. To fail it would do the work again."""
+    job = call.job
+    _log.warning("result not kept id=%s task=%s%s: %s", job.id, job.task, request_id.told(job.context), error)
+    return Succeeded(None, tuple(added))
 
 
 def _outcome(call: Run, error: BaseException) -> Outcome:
@@ -200,6 +241,8 @@ def _outcome(call: Run, error: BaseException) -> Outcome:
 
 
 def _meaning(job: Claimed, error: BaseException) -> Outcome:
+    if isinstance(error, arrivals.CannotBegin):
+        return _not_begun(job, error.why)
     if isinstance(error, Snooze):
         return Snoozed(span(error.delay))
     if isinstance(error, asyncio.CancelledError):

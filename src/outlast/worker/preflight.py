@@ -63,7 +63,7 @@ class Preflight:
     def _reason(self, job: LiveJob) -> tuple[str, str] | None:
         """Why it could not run, and the cure; None if it could."""
         try:
-            executor.call_of(
+            executor.require_fit(
                 Claimed(job.id, 1, job.task, job.luggage, 0, None, None, 0, 0, None), self._queue
             )
         except TaskUnknown as error:

@@ -34,6 +34,7 @@ from outlast.worker.nursery import Nursery
 from outlast.worker.outcomes import from_message, unwritable
 from outlast.worker.seat import Seat, Write
 from outlast.worker.settings import DUTY_TAKEN, Settings
+from outlast.worker.sweeps import Sweeps
 
 _CHORES = 1.0
 _MORE_CHORES = 0.05
@@ -74,6 +75,7 @@ class Supervisor:
         """Whether somebody rang since cancels were last looked for."""
         self._suspicion = False
         """Whether there may be jobs that must run alone."""
+        self._sweeps = Sweeps()
         self._may_have_strays = False
         """Whether the store may say that we run what no child has."""
         self._next_chores = 0.0
@@ -467,11 +469,21 @@ class Supervisor:
             if self._may_have_strays:
                 self._release_strays()
             self._stop_cancelled()
-            if chores.do(self._store, self._premises, self.id, self._settings.retention):
+            done = chores.do(self._store, self._premises, self.id, self._settings.retention)
+            if done.is_more:
                 self._next_chores = steady() + _MORE_CHORES
+            self._sweep(done.files)
             self._suspicion |= self._store.suspects(**self._what_to_claim())
         except StoreError as error:
             events.store_failed(error)
+
+    def _sweep(self, files: list[str]) -> None:
+        """Stored files go by the hand of a child."""
+        self._sweeps.note(files)
+        child = self._nursery.sweeper()
+        if child is not None:
+            for names in self._sweeps.due(steady()):
+                child.sweep(names)
 
     def _take_what_is_free(self) -> None:
         """The duty and the seat of a worker that has gone."""
