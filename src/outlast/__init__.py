@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from outlast.errors import AppNotFound as AppNotFound
     from outlast.errors import AppRefused as AppRefused
     from outlast.errors import Fail as Fail
+    from outlast.errors import FileMissing as FileMissing
+    from outlast.errors import FileTooLarge as FileTooLarge
     from outlast.errors import JobFailed as JobFailed
     from outlast.errors import JobNotFound as JobNotFound
     from outlast.errors import LuggageMisfit as LuggageMisfit
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from outlast.errors import StoreUnusable as StoreUnusable
     from outlast.errors import TaskRefused as TaskRefused
     from outlast.errors import TaskUnknown as TaskUnknown
+    from outlast.explain import Explanation as Explanation
+    from outlast.explain import Why as Why
     from outlast.fastapi.queue import TaskQueue as TaskQueue
     from outlast.fastapi.tasks import BackgroundTasks as BackgroundTasks
     from outlast.handle import Job as Job
@@ -35,13 +39,15 @@ if TYPE_CHECKING:
     from outlast.retry import RetryPolicy as RetryPolicy
     from outlast.role import in_worker as in_worker
     from outlast.task import Task as Task
-    from outlast.worker.executor import current_job as current_job
+    from outlast.worker.surroundings import current_job as current_job
 
 _HOMES = {
     "outlast.errors": (
-        "AppNotFound AppRefused Fail JobFailed JobNotFound LuggageMisfit LuggageRefused LuggageTooLarge NotConfirmed "
-        "OptionRefused OutlastError Retry Snooze StoreError StoreUnusable TaskRefused TaskUnknown"
+        "AppNotFound AppRefused Fail FileMissing FileTooLarge JobFailed JobNotFound LuggageMisfit LuggageRefused "
+        "LuggageTooLarge NotConfirmed OptionRefused OutlastError Retry Snooze StoreError StoreUnusable TaskRefused "
+        "TaskUnknown"
     ),
+    "outlast.explain": "Explanation Why",
     "outlast.fastapi.queue": "TaskQueue",
     "outlast.fastapi.tasks": "BackgroundTasks",
     "outlast.handle": "Job",
@@ -49,7 +55,7 @@ _HOMES = {
     "outlast.retry": "RetryPolicy",
     "outlast.role": "in_worker",
     "outlast.task": "Task",
-    "outlast.worker.executor": "current_job",
+    "outlast.worker.surroundings": "current_job",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -3,7 +3,9 @@
 OutlastError
 ├── LuggageRefused      an argument cannot arrive equal              (also a TypeError)
 ├── LuggageTooLarge     the arguments are over the limit             (also a ValueError)
+│   └── FileTooLarge    a file is over the limit for files
 ├── LuggageMisfit       a stored row no longer fits its function
+├── FileMissing         a stored file is not where it should be      (also a FileNotFoundError)
 ├── TaskRefused         a function that no worker could find or run  (also a TypeError)
 ├── TaskUnknown         a stored row names a task this code lacks
 ├── OptionRefused       an option that does not exist or make sense  (also a ValueError)
@@ -37,8 +39,21 @@ class LuggageTooLarge(OutlastError, ValueError):
     """The arguments of a call take more room than the limit allows."""
 
 
+class FileTooLarge(LuggageTooLarge):
+    """A file, such as an upload, is larger than `file_limit` allows. A request that adds one is answered 413."""
+
+
 class LuggageMisfit(OutlastError):
-    """The arguments of a stored job no longer fit the function as it is now."""
+    """The arguments of a stored job no longer fit the function as it is now: `what` does not, and the `cure`."""
+
+    def __init__(self, what: str, cure: str = "") -> None:
+        super().__init__(f"{what}; {cure}" if cure else what)
+        self.what = what
+        self.cure = cure
+
+
+class FileMissing(OutlastError, FileNotFoundError):
+    """A file that a job carries, or its result lies in, is not where this process looks for it."""
 
 
 class TaskRefused(OutlastError, TypeError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from outlast.address import shown
 from outlast.errors import JobFailed, JobNotFound
+from outlast.explain import Explanation, ask, uncommitted
 from outlast.job import Attempt, JobRecord, State
 from outlast.luggage import unpack_value
 
@@ -64,9 +65,11 @@ class Job:
 
     @property
     def result(self) -> Any:
-        """What its task returned; None before that. Raises JobNotFound."""
+        """What its task returned; None before that. Raises JobNotFound, FileMissing."""
         record = self._committed()
-        return None if record is None else _result(record)
+        if record is None or record.result is None:
+            return None
+        return unpack_value(self._queue.text(record.result, _whose(record)))
 
     @property
     def error(self) -> str | None:
@@ -79,9 +82,13 @@ class Job:
         try:
             return self.record()
         except JobNotFound:
-            if self._pending is not None and self._pending.undecided:
+            if self._is_undecided():
                 return None
             raise
+
+    def _is_undecided(self) -> bool:
+        """Whether its request may still commit it."""
+        return self._pending is not None and self._pending.undecided
 
     def record(self) -> JobRecord:
         """Everything the store knows of it now. Raises JobNotFound."""
@@ -102,6 +109,29 @@ class Job:
         """`attempts` without blocking the loop."""
         job_id = self.id
         return await self._queue.aask(lambda store: store.attempts(job_id))
+
+    def explain(self) -> list[Explanation]:
+        """Every reason why it is not running now; none when a worker starts it with its next look.
+
+        Of a job that is running or has ended, that alone is told. Raises JobNotFound.
+        """
+        job_id = self.id
+        try:
+            return self._queue.ask(lambda store: ask(store, job_id))[1]
+        except JobNotFound:
+            if self._is_undecided():
+                return [uncommitted()]
+            raise
+
+    async def aexplain(self) -> list[Explanation]:
+        """`explain` without blocking the loop."""
+        job_id = self.id
+        try:
+            return (await self._queue.aask(lambda store: ask(store, job_id)))[1]
+        except JobNotFound:
+            if self._is_undecided():
+                return [uncommitted()]
+            raise
 
     # ---- what can be done with it
 
@@ -124,7 +154,9 @@ class Job:
             raise TimeoutError(f"job {self.id} has not ended within {seconds:g} s; it goes on") from None
         if record.state is not State.SUCCEEDED:
             raise JobFailed(_why(record))
-        return _result(record)
+        if record.result is None:
+            return None
+        return unpack_value(await self._queue.atext(record.result, _whose(record)))
 
     async def _ended(self) -> JobRecord:
         pause = _FIRST_PAUSE
@@ -175,8 +207,8 @@ class Job:
         return f"<Job {self.id} of {shown(self._queue.url)}>"
 
 
-def _result(record: JobRecord) -> Any:
-    return None if record.result is None else unpack_value(record.result)
+def _whose(record: JobRecord) -> str:
+    return f"the result of job {record.id} ({record.task})"
 
 
 def _why(record: JobRecord) -> str:

@@ -51,8 +51,9 @@ class NewJob(NamedTuple):
     queue: str
     priority: int
     luggage: str
-    files: str | None
-    """The names of the stored files that its arguments use, as JSON; None for the many that use none."""
+    files: str | list[Any] | None
+    """The names of the stored files that its arguments use, as JSON; None for the many that use none. Until they are
+    stored, what they are stored from: `outlast.files.cargo`."""
     context: str | None
     """What travels with it beside its arguments, as JSON: trace, request id, context variables."""
     created_at: int
@@ -106,6 +107,8 @@ class Succeeded(Outcome):
 
     result: str | None = None
     added: tuple[NewJob, ...] = ()
+    file: str | None = None
+    """The stored file that the value lies in, if `result` only stands for it."""
 
 
 @dataclass(frozen=True, slots=True)

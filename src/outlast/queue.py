@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from datetime import timedelta
-from functools import partial
 from itertools import count
 from typing import Any, ClassVar, ParamSpec, TypeVar, Unpack, cast, overload
 from weakref import WeakValueDictionary
 
+from outlast import context as contexts
+from outlast import names, request_id
 from outlast.address import is_postgres, shown
+from outlast.aliases import Declared, owner_of
 from outlast.clock import Clock
-from outlast.errors import AppRefused, LuggageRefused, OptionRefused, StoreError, TaskRefused
+from outlast.errors import AppRefused, FileTooLarge, LuggageRefused, OptionRefused, StoreError, TaskRefused
+from outlast.files import files_url
+from outlast.files.cargo import carries
+from outlast.files.freight import Freight
 from outlast.handle import Job
 from outlast.job import NewJob
 from outlast.luggage import Signature
+from outlast.luggage.stand_in import stood_for
 from outlast.options import NO_OPTIONS, GivenOptions, TaskOptions, did_you_mean
 from outlast.store import JobFilter, Store, clock_of, store_url
 from outlast.store.writer import Writer
@@ -31,7 +39,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-Solve = Callable[[Callable[..., Awaitable[Any]]], Awaitable[tuple[Any, list[NewJob]]]]
+Solve = Callable[[Callable[..., Awaitable[Any]]], Awaitable[tuple[Any, Sequence[NewJob]]]]
 """Solves what a task declares by `Depends`, calls it with that, and says what it returned and which jobs it added."""
 
 WORKERS = ("process", "external", "inline")
@@ -41,12 +49,22 @@ WORKERS = ("process", "external", "inline")
 class TaskQueue:
     """Durable tasks on one store.
 
-    The environment has the last word: `OUTLAST_STORE` over `store`, `OUTLAST_WORKER` over `worker`. Nothing is opened
+    The environment has the last word: `OUTLAST_STORE` over `store`, `OUTLAST_WORKER` over `worker`, `OUTLAST_FILES`
+    over `files`. Nothing is opened
     or started when it is made. Raises OptionRefused, StoreUnusable.
     """
 
+    too_large: ClassVar[type[FileTooLarge]] = FileTooLarge
+    """What is raised for a file over `file_limit`."""
+
     made: ClassVar[Made]
     """Every TaskQueue of this process that is still in use, in the order they were made."""
+    dice: Callable[[], float]
+    """Throws in [0, 1), by which the retries of what this process runs are spread."""
+    loop: asyncio.AbstractEventLoop | None
+    """That of the app's lifespan, while it runs: what the app has opened belongs to it."""
+    outlives_lifespan: bool
+    """Whether the store stays open when the app's lifespan ends."""
 
     def __init__(
         self,
@@ -56,28 +74,41 @@ class TaskQueue:
         worker: str = "process",
         ordered: bool = True,
         payload_limit: int = 1_048_576,
+        files: str | None = None,
+        file_limit: int | None = None,
         grace: timedelta = timedelta(seconds=8),
         retention: timedelta = timedelta(days=7),
         children: int | None = None,
         slots: int | None = None,
         worker_lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
+        context: Iterable[ContextVar[Any]] = (),
         commit_timeout: timedelta = timedelta(seconds=5),
         migrate: bool = False,
         clock: Clock | None = None,
     ) -> None:
         self.ordered = ordered
         self.payload_limit = _at_least(1, payload_limit, "payload_limit", "bytes")
+        self.file_limit = (
+            file_limit if file_limit is None else _at_least(1, file_limit, "file_limit", "bytes")
+        )
+        files = os.environ.get("OUTLAST_FILES") or files
+        self._takes_bulk = files is not None
         self.grace = _not_negative(grace, "grace")
         self.retention = _not_negative(retention, "retention")
         self.children = children if children is None else _at_least(1, children, "children", "processes")
         self.slots = slots if slots is None else _at_least(1, slots, "slots", "jobs at a time")
         self.worker_lifespan = worker_lifespan
+        self.context = contexts.Variables(context)
         self.commit_timeout = _not_negative(commit_timeout, "commit_timeout")
         self.migrate = migrate and is_postgres(os.environ.get("OUTLAST_STORE") or store)
+        self.dice = random.random
+        self.loop = None
+        self.outlives_lifespan = False
         self.target: Target = of_caller()
         self.clock: Clock = clock or clock_of(store_url(os.environ.get("OUTLAST_STORE") or store))
         self._calls: dict[Callable[..., Any], Call[..., Any]] = {}
-        self._use(os.environ.get("OUTLAST_STORE") or store, os.environ.get("OUTLAST_WORKER") or worker)
+        self._declared = Declared()
+        self._use(os.environ.get("OUTLAST_STORE") or store, os.environ.get("OUTLAST_WORKER") or worker, files)
         self.app = app
         self.state: Mapping[str, Any] = {}
         """What the lifespan of this process yielded, as requests see it."""
@@ -88,12 +119,24 @@ class TaskQueue:
     def _attach(self, app: Any) -> None:
         raise AppRefused(f"this TaskQueue knows no apps, so not {app!r} either; use that of `outlast`")
 
-    def _use(self, url: str, worker: str) -> None:
+    def telemetry(self) -> AbstractAsyncContextManager[None]:
+        """What a worker enters around the app's lifespan so that its spans are seen."""
+        return nullcontext()
+
+    def _use(self, url: str, worker: str, files: str | None = None) -> None:
         if worker not in WORKERS:
             raise OptionRefused(f"worker={worker!r} (or OUTLAST_WORKER){did_you_mean(worker, WORKERS)}")
         self.url = store_url(url)
         self.worker = worker
-        self._writer = Writer(self.url, clock=self.clock)
+        self._writer = Writer(self.url, clock=self.clock, dice=self.dice)
+        self.freight = Freight(
+            files_url(files, self.url),
+            self.clock,
+            payload_limit=self.payload_limit,
+            file_limit=self.file_limit,
+            takes_bulk=self._takes_bulk,
+            too_large=self.too_large,
+        )
         self._reader = self._writer if self.is_in_memory else Writer(self.url, clock=self.clock)
 
     @property
@@ -101,10 +144,23 @@ class TaskQueue:
         """Whether the store is known to one connection of this process alone."""
         return self.url.endswith(":memory:")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether this process has asked the store, or written to it, since it was last closed."""
+        return self._writer.is_open or self._reader.is_open
+
     @contextmanager
-    def switched(self, *, store: str, worker: str) -> Iterator[None]:
-        """For tests: another store and another worker for a while; what it has open there is closed at the end."""
+    def switched(
+        self, *, store: str, worker: str, clock: Clock | None = None, dice: Callable[[], float] | None = None
+    ) -> Iterator[None]:
+        """For tests: another store and another worker for a while, another clock and other dice if given.
+
+        Files lie beside that store, wherever `files` says that they belong. What it has open there is closed at the
+        end, and not before: a test looks at jobs when its app has gone.
+        """
         before = dict(vars(self))
+        self.clock, self.dice = clock or self.clock, dice or self.dice
+        self.outlives_lifespan = True
         self._use(store, worker)
         try:
             yield
@@ -118,18 +174,32 @@ class TaskQueue:
     def task(self, func: Callable[P, R], /) -> Task[P, R]: ...
 
     @overload
-    def task(self, /, **options: Unpack[GivenOptions]) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def task(
+        self, /, *, aliases: Iterable[str] = (), **options: Unpack[GivenOptions]
+    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
-    def task(self, func: Any = None, /, **options: Unpack[GivenOptions]) -> Any:
+    def task(
+        self, func: Any = None, /, *, aliases: Iterable[str] = (), **options: Unpack[GivenOptions]
+    ) -> Any:
         """Make a function a task: `@queue.task`, or with options `@queue.task(queue="mail", max_attempts=8)`.
 
-        Raises OptionRefused.
+        `aliases` are names that it had before, `"old_name"` or `"old.module:old_name"`: jobs enqueued under them run
+        it, unless a function is still there under that name. Raises OptionRefused, TaskRefused.
         """
         settings = NO_OPTIONS.changed(options)
-        return self._declared(func, settings) if func else partial(self._declared, settings=settings)
+        if func is None:
+            return lambda func: self._declare(func, settings, aliases)
+        return self._declare(func, settings, aliases)
 
-    def _declared(self, func: Callable[P, R], settings: TaskOptions) -> Task[P, R]:
-        return task_of(func, self, settings)
+    def _declare(self, func: Callable[P, R], settings: TaskOptions, aliases: Iterable[str]) -> Task[P, R]:
+        task = task_of(func, self, settings)
+        self._declared.add(names.told_name(func), aliases, [queue._declared for queue in self.made])
+        return task
+
+    @classmethod
+    def renamed(cls, name: str) -> str | None:
+        """The name of today of the task that was called so before, as a TaskQueue of this process was told."""
+        return owner_of(name, [queue._declared for queue in cls.made])
 
     def solve_of(self, func: Callable[..., Any]) -> Solve | None:
         """What solves the dependencies that a function declares; None if it declares none. Raises TaskRefused."""
@@ -206,8 +276,9 @@ class TaskQueue:
         They are not ordered among themselves. Raises TaskRefused, LuggageRefused, NotConfirmed.
         """
         self._know_the_time()
-        call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
-        jobs = [call.new_job(*_arguments(each), now=now, limit=limit) for each in calls]
+        call = self.call_of(func)
+        pack = self._packer(call)
+        jobs = [pack(*_arguments(each)) for each in calls]
         _refuse_unsolved(call, *jobs)
         if jobs:
             self._enqueue(jobs)
@@ -218,8 +289,9 @@ class TaskQueue:
     ) -> list[Job]:
         """`enqueue_many` without blocking the loop for longer than a few calls take to pack."""
         await self._aknow_the_time()
-        call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
-        jobs = [call.new_job(*_arguments(each), now=now, limit=limit) async for each in _breathing(calls)]
+        call = self.call_of(func)
+        pack = self._packer(call)
+        jobs = [pack(*_arguments(each)) async for each in _breathing(calls)]
         _refuse_unsolved(call, *jobs)
         if jobs:
             await self._aenqueue(jobs)
@@ -238,7 +310,21 @@ class TaskQueue:
         call = self._calls.get(func) if type(func) is _FUNCTION else None
         if call is None:
             call = self.call_of(func)
-        return call, call.new_job(args, kwargs, now=self.clock.now(), limit=self.payload_limit)
+        return call, self._packer(call)(args, kwargs)
+
+    def _packer(self, call: Call[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], NewJob]:
+        """What makes the rows of a call that are added here and now."""
+        context, now, freight = self._travels(call), self.clock.now(), self.freight
+        limit = freight.text_limit
+        return lambda args, kwargs: freight.loaded(call.new_job(args, kwargs, context, now=now, limit=limit))
+
+    def _travels(self, call: Call[..., Any]) -> str | None:
+        """What travels with the jobs of a call that are added here and now, beside their arguments."""
+        return contexts.capture(call.settings.queue, self._request_id(), self.context, self.payload_limit)
+
+    def _request_id(self) -> str | None:
+        """That of the request which the running code belongs to."""
+        return request_id.current.get()
 
     def bind(self, jobs: list[NewJob], held_by: str | None = None) -> list[NewJob]:
         """The jobs of one request in their order (P7), held by a server if need be."""
@@ -258,18 +344,41 @@ class TaskQueue:
                 await self.aask(lambda store: store.workers())
 
     def commit(self, jobs: Sequence[NewJob]) -> None:
-        """Write rows, all or none, on disk when this returns. Raises NotConfirmed."""
+        """Store their files, then write rows, all or none, on disk when this returns. Raises NotConfirmed."""
+        if carries(jobs):
+            jobs = self.freight.stow(jobs)
         self._writer.commit(jobs, timeout=self.commit_timeout)
 
     async def acommit(self, jobs: Sequence[NewJob]) -> None:
         """`commit` without blocking the loop. What was handed over is written even if nobody waits any more."""
+        jobs = await self.astow(jobs)
         await self._writer.acommit(jobs, timeout=self.commit_timeout)
+
+    async def astow(self, jobs: Sequence[NewJob]) -> Sequence[NewJob]:
+        """Rows with their files stored, for others to commit. Raises NotConfirmed, LuggageRefused."""
+        return await asyncio.to_thread(self.freight.stow, jobs) if carries(jobs) else jobs
 
     def _enqueue(self, jobs: list[NewJob]) -> None:
         self.commit(jobs)
 
     async def _aenqueue(self, jobs: list[NewJob]) -> None:
         await self.acommit(jobs)
+
+    # ---- files
+
+    def text(self, text: str, of: str) -> str:
+        """What the text in a row stands for, where it lies in a file. Raises FileMissing."""
+        return self.freight.text(text, of)
+
+    async def atext(self, text: str, of: str) -> str:
+        """`text` without blocking the loop."""
+        if stood_for(text) is None:
+            return text
+        return await asyncio.to_thread(self.freight.text, text, of)
+
+    def sweep_files(self, names: Iterable[str] | None = None) -> list[str]:
+        """Delete stored files that no job uses: of these, or of all. Returns which. Blocks. Raises StoreError."""
+        return self.freight.sweep(lambda old: self.ask(lambda store: store.files_in_use(old)), names)
 
     # ---- asking
 
@@ -319,6 +428,7 @@ class TaskQueue:
         """End its threads. What was handed over is written; used again, it opens again."""
         self._writer.close()
         self._reader.close()
+        self.freight.close()
 
     def __repr__(self) -> str:
         return f"<TaskQueue {shown(self.url)}, worker {self.worker!r}>"
@@ -330,9 +440,21 @@ class Made:
     def __init__(self) -> None:
         self._numbers = count()
         self._queues: WeakValueDictionary[int, TaskQueue] = WeakValueDictionary()
+        self._watchers: list[Callable[[TaskQueue], object]] = []
 
     def add(self, queue: TaskQueue) -> None:
         self._queues[next(self._numbers)] = queue
+        for see in self._watchers:
+            see(queue)
+
+    @contextmanager
+    def watched(self, see: Callable[[TaskQueue], object]) -> Iterator[None]:
+        """Show each queue that is made meanwhile, before anybody uses it."""
+        self._watchers.append(see)
+        try:
+            yield
+        finally:
+            self._watchers.remove(see)
 
     def __iter__(self) -> Iterator[TaskQueue]:
         return iter(list(self._queues.values()))
@@ -382,7 +504,7 @@ def _chained(jobs: list[NewJob], held_by: str | None) -> list[NewJob]:
         if job.run_at != job.created_at:
             rows.append(job._replace(held_by=held_by))
         else:
-            rows.append(NewJob(*job[:14], behind, 1, held_by))
+            rows.append(NewJob._make((*job[:14], behind, 1, held_by)))
             behind = job.id
     rows.reverse()
     first = next((number for number, job in enumerate(rows) if job.waiting), None)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
 from outlast import names
 from outlast.clock import span, to_micros
 from outlast.errors import TaskRefused
+from outlast.files.cargo import Cargo
 from outlast.job import NewJob, new_id
 from outlast.luggage import Signature
 from outlast.options import NAMES, NO_OPTIONS, GivenOptions, TaskOptions
@@ -154,12 +155,24 @@ class Call(Generic[P, R]):
         """`module:qualname` of its task. Raises TaskRefused where no worker could find it."""
         return self._name or self._named()
 
-    def new_job(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, now: int, limit: int) -> NewJob:
-        """The row of one job; `now` in microseconds. Raises TaskRefused, LuggageRefused, LuggageTooLarge."""
+    def new_job(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        context: str | None = None,
+        *,
+        now: int,
+        limit: int,
+    ) -> NewJob:
+        """The row of one job, its files still to be stored; `now` in microseconds, `context` what travels with it.
+
+        Raises TaskRefused, LuggageRefused, LuggageTooLarge.
+        """
         name = self._name or self._named()
         settings = self.settings
         what = (new_id(), name, settings.queue, settings.priority)
-        carried = (self._pack(args, kwargs, limit=limit), None, None)
+        cargo = Cargo()
+        carried = (self._pack(args, kwargs, limit=limit, cargo=cargo), cargo or None, context)
         run_at = now + self._delay if self._run_at is None else max(now, self._run_at)
         expires = self._expires_at if self._expires_in is None else now + self._expires_in
         return NewJob._make((*what, *carried, now, run_at, expires, *self._row))

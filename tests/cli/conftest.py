@@ -18,7 +18,14 @@ from tests.cli.stored import fill, made
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A folder of its own, and nothing of the developer's settings."""
-    for name in ("OUTLAST_STORE", "OUTLAST_WORKER", "OUTLAST_GRACE", "OUTLAST_LOG_LEVEL", "COLUMNS"):
+    for name in (
+        "OUTLAST_STORE",
+        "OUTLAST_FILES",
+        "OUTLAST_WORKER",
+        "OUTLAST_GRACE",
+        "OUTLAST_LOG_LEVEL",
+        "COLUMNS",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 

@@ -5,7 +5,10 @@ import re
 
 import pytest
 
-from outlast.job import State
+from outlast.files import files_url, open_files
+from outlast.files.sources import Memory
+from outlast.job import State, Succeeded
+from outlast.luggage.stand_in import stand_in
 from outlast.store import JobFilter
 from tests.cli.stored import erred, new_job, run
 
@@ -101,20 +104,61 @@ def test_a_job_is_shown_with_its_arguments_attempts_and_what_comes(ids, outlast)
     assert f"outlast jobs retry {ids['failed']}" in ran.out.split("Next")[1]
 
 
+def test_a_file_is_shown_by_its_name_type_and_size(store, outlast):
+    name, headers = f"{'0' * 64}.1", [["content-disposition", "x"], ["Content-Type", "image/png"]]
+    files = [{"$": ["file", name, "cat.png", headers, 12_000_000]}, {"$": ["file", name, None, [], 5]}]
+    store.insert([job := new_job(luggage=json.dumps({"files": files}), files=json.dumps([name]))])
+
+    ran = outlast("jobs", "show", job.id)
+
+    assert "files  [file('cat.png', image/png, 12.0 MB), file(None, 5 B)]" in ran.out
+    assert "0000" not in ran.out
+
+
+@pytest.mark.parametrize("place", ["beside the store", "where the environment says"])
+def test_arguments_and_results_in_files_are_read_back(store, outlast, tmp_path, monkeypatch, place):
+    url = None
+    if place == "where the environment says":
+        url = f"file:{tmp_path / 'elsewhere'}"
+        monkeypatch.setenv("OUTLAST_FILES", url)
+    files = open_files(files_url(url, store.url))
+    names = [files.put(Memory(text.encode()), 0) for text in ('{"to":"ada","@":7}', '"done"')]
+    luggage, result = (stand_in(name, 10) for name in names)
+    run(store, job := new_job(luggage=luggage, files=json.dumps(names[:1])), Succeeded(result, file=names[1]))
+
+    ran = outlast("jobs", "show", job.id)
+    assert "to  'ada'" in ran.out
+    assert "result   'done'" in ran.out
+    told = outlast("jobs", "show", job.id, "--json").json
+    assert (told["arguments"], told["result"]) == ({"to": "ada"}, "done")
+
+
+def test_arguments_in_a_file_that_is_gone_are_told_with_the_cure(store, outlast):
+    name = f"{'0' * 64}.1"
+    store.insert([job := new_job(luggage=stand_in(name, 5_000_000), files=json.dumps([name]))])
+
+    ran = outlast("jobs", "show", job.id)
+
+    assert ran.code == 0
+    assert f"(5.0 MB in the stored file {name})" in ran.out
+    assert f"what job {job.id} carries is not there" in ran.err
+    assert "OUTLAST_FILES" in ran.err
+
+
 @pytest.mark.parametrize(
     ("view", "told"),
     [
-        ("queued", "Attempt 1 starts as soon as a worker has a free slot."),
-        ("scheduled", "Attempt 1 starts 20"),
+        ("queued", "No worker is alive, so none serves its queue, default."),
+        ("scheduled", "Its time has not come: it was delayed. Due 20"),
         ("scheduled", "It fails if it has not started by"),
-        ("retrying", "Attempt 2 starts 20"),
+        ("retrying", "Its time has not come: it has 1 of 5 failures, and is retried then. Due 20"),
         ("retrying", "It has failed for good after 4 more failures."),
-        ("waiting", "once the job before it in the same request has ended its first attempt"),
-        ("held", "once the request that added it has ended"),
-        ("running", "Attempt 1 has been running for"),
+        ("waiting", "behind a job before it in the same request, until that has ended its first attempt"),
+        ("held", "The request that added it has not ended yet"),
+        ("running", "Attempt 1 is running."),
         ("running", "It is stopped if it takes longer than 2 m."),
-        ("succeeded", "Nothing: it is done."),
-        ("cancelled", "Nothing, unless it is retried by hand"),
+        ("succeeded", "Nothing more happens: it has succeeded."),
+        ("cancelled", "Nothing more happens: it has been cancelled, unless it is retried."),
     ],
 )
 def test_what_happens_next(view, told, ids, outlast):
@@ -130,13 +174,13 @@ def test_a_job_that_nobody_can_run_says_why(ids, store, outlast):
     told = outlast("jobs", "show", ids["retrying"]).out.split("Next")[1]
 
     assert "outlast queues resume mail" in told
-    assert "No living worker serves queue mail" in told
+    assert "none serves its queue, mail" in told
 
 
 def test_a_job_that_was_asked_to_stop_says_so(ids, store, outlast):
     store.cancel(JobFilter(ids=(ids["running"],)))
 
-    assert "It was asked to stop" in outlast("jobs", "show", ids["running"]).out
+    assert "was asked to stop" in outlast("jobs", "show", ids["running"]).out
 
 
 def test_the_result_is_shown_as_a_person_would_write_it(ids, outlast):
@@ -196,7 +240,7 @@ def test_an_end_that_several_ids_have_is_refused_with_them(store, outlast):
     assert two.id in ran.err
 
 
-@pytest.mark.parametrize("words", [("show",), ("retry",), ("cancel",), ("wait",)])
+@pytest.mark.parametrize("words", [("show",), ("explain",), ("retry",), ("cancel",), ("wait",)])
 def test_a_job_that_is_not_there_ends_with_3(words, ids, outlast):
     for job_id in (new_job().id, "0123456789ab"):
         ran = outlast("jobs", *words, job_id)

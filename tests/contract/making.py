@@ -83,5 +83,6 @@ def worker_record(worker: str, clock: Clock, **fields: Any) -> WorkerRecord:
         "slots": 8,
         "started_at": now,
         "lease_until": now + LEASE,
+        "room": fields.get("slots", 8),
     }
     return WorkerRecord(**(plain | fields))

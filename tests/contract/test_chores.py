@@ -47,6 +47,26 @@ def test_a_retry_that_comes_too_late_expires(store, clock):
     assert store.get(job_id).reason is Reason.EXPIRED
 
 
+def test_the_next_to_expire_is_known_in_advance(store, clock):
+    assert store.next_expiry() is None
+    soon, later = clock.now() + 1_000_000, clock.now() + 5_000_000
+    put(store, expires_at=later)
+    put(store, expires_at=soon)
+    put(store)
+
+    assert store.next_expiry() == soon
+    clock.advance(timedelta(seconds=1))
+    store.expire()
+    assert store.next_expiry() == later
+
+
+def test_a_running_job_is_not_the_next_to_expire(store, clock):
+    put(store, expires_at=clock.now() + 1_000_000)
+    take(store)
+
+    assert store.next_expiry() is None
+
+
 def test_more_jobs_than_fit_one_commit_expire_in_one_call(store, clock):
     store.insert([new_job(store, expires_at=clock.now() + 1) for _ in range(2100)])
     clock.advance(timedelta(seconds=1))
@@ -62,7 +82,7 @@ def test_a_job_that_ended_long_ago_is_pruned(store, clock):
     new = put(store)
     end(store, take(store))
 
-    assert store.prune(timedelta(hours=1)) == 1
+    assert store.prune(timedelta(hours=1)).jobs == 1
     assert ids(store.find()) == [new]
     assert old != new
 
@@ -76,7 +96,7 @@ def test_pruning_takes_every_ended_state_and_no_other(store, clock):
     store.cancel(JobFilter(ids=(put(store),)))
     clock.advance(timedelta(days=365))
 
-    assert store.prune(timedelta(days=1)) == 3
+    assert store.prune(timedelta(days=1)).jobs == 3
     assert set(ids(store.find())) == {*kept, running.id}
 
 
@@ -88,7 +108,7 @@ def test_pruning_may_be_of_one_state(store, clock):
     end(store, succeeded)
     clock.advance(timedelta(days=1))
 
-    assert store.prune(timedelta(hours=1), state=State.SUCCEEDED, limit=1) == 1
+    assert store.prune(timedelta(hours=1), state=State.SUCCEEDED, limit=1).jobs == 1
     assert set(ids(store.find())) == {job.id for job in failed}
 
 
@@ -108,7 +128,7 @@ def test_pruning_takes_the_oldest_and_no_more_than_its_limit(store, clock):
         end(store, job)
     clock.advance(timedelta(days=1))
 
-    assert store.prune(timedelta(hours=1), limit=3) == 3
+    assert store.prune(timedelta(hours=1), limit=3).jobs == 3
     assert set(ids(store.find())) == set(old[3:])
-    assert store.prune(timedelta(hours=1), limit=3) == 2
-    assert store.prune(timedelta(hours=1), limit=3) == 0
+    assert store.prune(timedelta(hours=1), limit=3).jobs == 2
+    assert store.prune(timedelta(hours=1), limit=3).jobs == 0

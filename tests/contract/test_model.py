@@ -83,10 +83,10 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.folder = TemporaryDirectory()
+        self.left = ExitStack()
+        folder = Path(self.left.enter_context(TemporaryDirectory()))
         self.clock = ManualClock()
-        self.place_kept = ExitStack()
-        url = self.place_kept.enter_context(type(self).place(Path(self.folder.name)))
+        url = self.left.enter_context(type(self).place(folder))
         self.stores = [open_store(url, clock=self.clock) for _ in WORKERS]
         self.known: dict[str, Known] = {}
         self.pruned: dict[str, Known] = {}
@@ -98,8 +98,7 @@ class Machine(RuleBasedStateMachine):
         self.everything_runs_out()
         for store in self.stores:
             store.close()
-        self.place_kept.close()
-        self.folder.cleanup()
+        self.left.close()
 
     # ---- what happens
 
@@ -242,7 +241,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def the_old_are_pruned(self):
-        count = self.stores[0].prune(timedelta(seconds=1))
+        count = self.stores[0].prune(timedelta(seconds=1)).jobs
         left = {record.id for record in self.stores[0].find(limit=len(self.known) + 1)}
         gone = self.known.keys() - left
         assert len(gone) == count

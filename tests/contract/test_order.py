@@ -182,7 +182,7 @@ def test_a_job_pruned_while_it_waited_is_kept_until_it_has_let_the_rest_go(store
     store.prune(timedelta(days=1))
     end(store, take(store))
     assert claimable(store) == [third]
-    assert store.prune(timedelta(days=1)) == 1
+    assert store.prune(timedelta(days=1)).jobs == 1
     assert {first, third} == set(ids(store.find()))
 
 

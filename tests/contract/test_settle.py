@@ -1,5 +1,6 @@
 """Endings: what is written for each outcome, and the fence (P4)."""
 
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -18,8 +19,8 @@ from outlast.job import (
     Succeeded,
     TimedOut,
 )
-from outlast.store import JobFilter
-from tests.contract.making import ERRED, claimable, end, new_chain, new_job, put, take
+from outlast.store import JobFilter, open_store
+from tests.contract.making import ERRED, claimable, end, new_chain, new_job, put, take, worker_record
 
 
 def test_a_success_keeps_its_result(store, clock):
@@ -234,6 +235,15 @@ def test_a_wait_is_thrown_for_with_dice(store):
 
     assert len(waits) > 1
     assert all(750_000 <= wait <= 1_250_000 for wait in waits)
+
+
+@pytest.mark.parametrize(("throw", "wait"), [(0.0, 750_000), (0.5, 1_000_000)])
+def test_the_dice_may_be_given(throw, wait, url):
+    with closing(open_store(url, dice=lambda: throw)) as store:
+        store.enter(worker_record("w1", store.clock))
+        put(store)
+
+        assert end(store, take(store), ERRED).wait == wait
 
 
 def test_a_row_may_bring_its_own_policy(store):

@@ -15,6 +15,7 @@ from typer.main import get_command
 import outlast
 from outlast import errors, premises
 from outlast.cli.root import app
+from outlast.explain import Why
 from outlast.fastapi.router import JobStatus
 from outlast.job import Reason, State
 from outlast.options import TaskOptions
@@ -150,6 +151,12 @@ def test_states_and_reasons_are_those_of_the_code():
 
     assert [bare(state) for state, _ in table_under(glossary, "States")] == list(State)
     assert {bare(reason) for reason, _ in table_under(glossary, "Reasons")} == set(Reason)
+
+
+def test_the_reasons_why_a_job_does_not_run_are_those_of_the_code():
+    told = [bare(why) for why, *_ in table_under(DOCS / "faq.md", "Why does my job not run?")]
+
+    assert told == [why for why in Why if why not in (Why.RUNNING, Why.ENDED)]
 
 
 def test_the_fields_of_a_status_are_those_of_the_code():

@@ -1,6 +1,7 @@
 """Every block of Python in the pages is a file, and every such file runs: here, one test for each."""
 
 import asyncio
+import re
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from uuid import UUID
 
 import pytest
 
-from outlast import State
+from outlast import State, TaskQueue
+from outlast.job import new_id
 from tests.docs.pages import PAGES, READMES, ROOT, Block, blocks
 from tests.docs.running import SNIPPETS, Snippet, free_port, served, served_by_uvicorn
 
@@ -115,6 +117,14 @@ def test_options(snippet):
         "mail",
         timedelta(days=3),
     )
+
+
+def test_aliases(snippet, capsys):
+    job = snippet.queue.prepare(snippet.send_message, ("you", "hello"), {})
+    for name in ("aliases:send_mail", "shop.letters:send"):
+        snippet.queue._enqueue([job._replace(id=new_id(), task=name)])
+
+    assert capsys.readouterr().out == "to you: hello\n" * 2
 
 
 def test_plain_function(snippet, tmp_path):
@@ -245,6 +255,14 @@ def test_luggage(snippet, capsys):
     assert capsys.readouterr().out == f"{order.id}, due 01 March: ['fragile', 'gift']\n"
 
 
+def test_upload(snippet, capsys):
+    with snippet.client() as client:
+        answer = client.post("/customers", files={"file": ("new.csv", "name,town\nAda,London\nJoan,Paris\n")})
+
+    assert answer.status_code == 202
+    assert capsys.readouterr().out == "new.csv: 2 customers\n"
+
+
 def test_inspect_job(snippet):
     with snippet.client() as client:
         job = client.post("/divide?left=1&right=4").json()["job"]
@@ -255,6 +273,15 @@ def test_inspect_job(snippet):
             "result": 0.25,
             "error": None,
         }
+
+
+def test_explain_job(snippet):
+    call = snippet.queue.options(snippet.why, delay=timedelta(hours=1))
+    job = snippet.queue.enqueue(call, "some")
+    with snippet.client() as client:
+        reasons = client.get(f"/admin/jobs/{job.id}/why").json()
+
+    assert [why for why, *_ in reasons] == ["not_due"]
 
 
 def test_dependency(snippet, tmp_path):
@@ -278,6 +305,39 @@ def test_lifespan(snippet, tmp_path, capfd):
 
     assert greeting == "hello you"
     assert capfd.readouterr().out.count("starting the scheduler") == 1
+
+
+def test_context_variables(snippet):
+    with snippet.client() as client:
+        client.post("/orders/7", headers={"X-Tenant": "acme"})
+
+    assert snippet.only_job().result == '"order 7 of acme"'
+
+
+def test_request_id(snippet, tmp_path, capfd):
+    with served_by_uvicorn("request_id", folder=tmp_path) as client:
+        client.post("/orders/7", headers={"X-Request-ID": "7f3c"})
+        job = snippet.only_job()
+        assert asyncio.run(snippet.queue.job(job.id).wait(timeout=20)) == "7f3c"
+
+    assert f"INFO 7f3c {job.id} charging order 7" in capfd.readouterr().err
+
+
+def test_tracing(monkeypatch, tmp_path, capfd):
+    """Not imported here: a process has one provider for good."""
+    monkeypatch.setenv("OUTLAST_STORE", url := f"sqlite:///{tmp_path / 'outlast.db'}")
+    with served_by_uvicorn("tracing", folder=tmp_path) as client:
+        client.post("/orders/7")
+        queue = TaskQueue(store=url, worker="external")
+        [job] = queue.ask(lambda store: store.find())
+        asyncio.run(queue.job(job.id).wait(timeout=20))
+        queue.close()
+
+    found = dict(
+        re.findall(r'"name": "([^"]+)",\s+"context": {\s+"trace_id": "(\w+)"', capfd.readouterr().out)
+    )
+    names = ("POST /orders/{order}", "process tracing:charge", "ask the bank")
+    assert len({found[name] for name in names}) == 1
 
 
 def test_worker_lifespan(snippet, tmp_path):
@@ -339,11 +399,34 @@ def test_conftest(tmp_path):
     passes(tmp_path, "main", "conftest")
 
 
+def test_shop(snippet):
+    with snippet.client() as client:
+        client.post("/orders/7?cents=990&email=you@example.com")
+
+    assert [job.view for job in snippet.jobs()] == ["succeeded", "succeeded", "scheduled"]
+
+
+def test_test_enqueued(tmp_path):
+    passes(tmp_path, "shop", "test_enqueued")
+
+
+def test_test_delay(tmp_path):
+    passes(tmp_path, "shop", "test_delay")
+
+
+def test_test_retry(tmp_path):
+    passes(tmp_path, "shop", "test_retry")
+
+
+def test_test_coroutines(tmp_path):
+    passes(tmp_path, "shop", "test_coroutines")
+
+
 def passes(folder, *snippets):
     for name in snippets:
         (folder / SNIPPETS[name].name).write_bytes(SNIPPETS[name].read_bytes())
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error"],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -351,6 +434,5 @@ def passes(folder, *snippets):
     )
 
     assert ran.returncode == 0, ran.stdout
-    assert {file.name for file in folder.iterdir()} <= {"__pycache__", "main.py", "conftest.py"} | {
-        file.name for file in folder.glob("test_*.py")
-    }
+    apps = {"__pycache__", "main.py", "shop.py", "conftest.py"}
+    assert {file.name for file in folder.iterdir()} <= apps | {file.name for file in folder.glob("test_*.py")}

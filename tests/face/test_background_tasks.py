@@ -14,7 +14,7 @@ from starlette.background import BackgroundTask
 from starlette.middleware.base import BaseHTTPMiddleware
 
 import outlast
-from outlast import AppRefused, BackgroundTasks, Job, JobNotFound, State, TaskQueue
+from outlast import AppRefused, BackgroundTasks, Job, JobNotFound, State, TaskQueue, Why
 from outlast.fastapi import seam
 from outlast.luggage import Signature
 from tests.asgi import call, jobs, tasks
@@ -144,6 +144,22 @@ async def test_add_task_returns_a_handle_that_is_queued_until_it_is_committed(ap
     assert queue.job(job.id) == job
 
 
+async def test_a_job_that_is_not_committed_yet_says_why_it_does_not_run(app, queue):
+    told, added = [], []
+
+    @app.get("/")
+    async def add(background: BackgroundTasks):
+        job = background.add_task(note)
+        told.extend([*await job.aexplain(), *job.explain()])
+        added.append(job)
+
+    await call(app, queue, "/")
+
+    assert [reason.why for reason in told] == [Why.HELD, Why.HELD]
+    assert "not committed yet" in told[0].text
+    assert [reason.why for reason in added[0].explain()] == [Why.NO_WORKER]
+
+
 async def test_the_handle_of_a_discarded_job_says_that_there_is_none(app, queue):
     seen = []
 
@@ -157,6 +173,8 @@ async def test_the_handle_of_a_discarded_job_says_that_there_is_none(app, queue)
 
     with pytest.raises(JobNotFound):
         _ = seen[0].state
+    with pytest.raises(JobNotFound):
+        seen[0].explain()
 
 
 async def test_to_wait_for_a_job_in_the_endpoint_that_adds_it_would_never_end(app, queue):

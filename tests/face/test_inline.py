@@ -13,7 +13,18 @@ from fastapi.responses import PlainTextResponse
 from fastapi.testclient import TestClient
 from starlette.background import BackgroundTask
 
-from outlast import BackgroundTasks, Fail, Retry, RetryPolicy, Snooze, State, TaskQueue, current_job, locks
+from outlast import (
+    BackgroundTasks,
+    Fail,
+    Retry,
+    RetryPolicy,
+    Snooze,
+    State,
+    TaskQueue,
+    Why,
+    current_job,
+    locks,
+)
 from tests.asgi import call, get, jobs
 from tests.polling import apolled
 
@@ -465,3 +476,27 @@ async def test_it_can_be_chosen_by_the_environment(monkeypatch):
 
     assert (await queue.aenqueue(note, "inline")).state is State.SUCCEEDED
     queue.close()
+
+
+# ---- why a job does not run
+
+
+async def test_a_server_with_a_lasting_loop_serves_every_queue(app, queue):
+    async with app.router.lifespan_context(app):
+        job = await queue.aenqueue(queue.options(note, delay=timedelta(hours=1), queue="mail"), "later")
+
+        async def reasons():
+            return [reason.why for reason in await job.aexplain()]
+
+        assert await reasons() == [Why.NOT_DUE]
+        queue.tell(lambda store: store.pause("mail"))
+        assert await reasons() == [Why.NOT_DUE, Why.PAUSED]
+
+
+def test_without_a_lasting_loop_nobody_runs_what_is_due_later(queue):
+    job = queue.enqueue(queue.options(note, delay=timedelta(hours=1)), "later")
+
+    due, worker = job.explain()
+
+    assert (due.why, worker.why) == (Why.NOT_DUE, Why.NO_WORKER)
+    assert "has no lasting loop" in worker.text

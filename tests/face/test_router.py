@@ -1,4 +1,4 @@
-"""The HTTP face of jobs: status, cancel, retry; typed, and 404 for what is not there."""
+"""The HTTP face of jobs: status, reasons, cancel, retry; typed, and 404 for what is not there."""
 
 import json
 
@@ -7,8 +7,9 @@ from fastapi import Request
 from fastapi.testclient import TestClient
 
 from outlast import BackgroundTasks
+from outlast.explain import Why
 from outlast.fastapi.inline import Inline
-from outlast.job import Ended, Erred, Succeeded
+from outlast.job import Ended, Erred, Released, Succeeded
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
 
@@ -100,8 +101,35 @@ def test_a_running_job_is_asked_to_stop(client, queue, job):
     )
 
 
+def test_it_says_why_a_job_does_not_run(client, queue, job):
+    queue.tell(lambda store: store.pause("default"))
+
+    told = client.get(f"/jobs/{job.id}/explain").json()
+
+    assert (told["id"], told["state"], told["view"]) == (job.id, "queued", "queued")
+    assert [reason["why"] for reason in told["reasons"]] == ["paused", "no_worker"]
+    assert told["reasons"][0] == {
+        "why": "paused",
+        "text": "Its queue, default, is paused.",
+        "cure": "outlast queues resume default",
+        "until": None,
+    }
+
+
+def test_what_it_says_quotes_no_argument(client, queue, job):
+    """A note says what does not fit, in words that may hold the value."""
+    end(queue, claim(queue), Released("cannot take 'a secret'", 30_000_000, begun=False))
+
+    told = client.get(f"/jobs/{job.id}/explain")
+
+    assert told.json()["reasons"][0]["why"] == "not_due"
+    assert "secret" not in told.text
+
+
 @pytest.mark.parametrize("job_id", [UNKNOWN, "no-id", "%00"])
-@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("DELETE", ""), ("POST", "/retry")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", ""), ("GET", "/explain"), ("DELETE", ""), ("POST", "/retry")]
+)
 def test_an_unknown_id_is_not_found(client, job, method, path, job_id):
     answer = client.request(method, f"/jobs/{job_id}{path}")
 
@@ -119,6 +147,14 @@ def test_it_is_typed_in_openapi(client):
 
     assert paths["/jobs/{job_id}"] == {"get", "delete"}
     assert paths["/jobs/{job_id}/retry"] == {"post"}
+    assert paths["/jobs/{job_id}/explain"] == {"get"}
+    assert set(schema["components"]["schemas"]["JobExplained"]["properties"]) == {
+        "id",
+        "state",
+        "view",
+        "reasons",
+    }
+    assert schema["components"]["schemas"]["Why"]["enum"] == list(Why)
     assert set(schema["paths"]["/jobs/{job_id}"]["delete"]["responses"]) == {
         "200",
         "202",

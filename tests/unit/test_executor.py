@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import fields
 from datetime import timedelta
 from types import ModuleType
@@ -16,10 +16,10 @@ from pydantic import BaseModel
 
 from outlast.errors import Fail, Retry, Snooze, TaskUnknown
 from outlast.job import Claimed, Erred, Outcome, Released, Snoozed, Stopped, Succeeded
-from outlast.queue import TaskQueue
 from outlast.retry import RetryPolicy
 from outlast.worker import executor
 from outlast.worker.outcomes import from_message, to_message
+from tests.attempts import QUEUE, in_no_thread
 
 
 class Form(BaseModel):
@@ -28,6 +28,14 @@ class Form(BaseModel):
 
 def answer() -> int:
     return 42
+
+
+def generate() -> Iterator[int]:
+    yield 42
+
+
+async def agenerate() -> AsyncIterator[int]:
+    yield 42
 
 
 def add(a: int, b: int) -> int:
@@ -117,13 +125,6 @@ class Unreadable:
     @property
     def __signature__(self) -> None:
         raise RuntimeError("a decorator that went wrong")
-
-
-QUEUE = TaskQueue(store="sqlite://", worker="external")
-
-
-async def in_no_thread(job: Claimed, work: Callable[[], Any]) -> Any:
-    raise AssertionError("nothing here has dependencies")
 
 
 def attempt(func: Callable[..., Any], luggage: str = "{}", retry: RetryPolicy | None = None) -> Outcome:
@@ -234,12 +235,14 @@ def test_arguments_that_do_not_fit_wait_for_code_that_they_fit() -> None:
         (f"{__name__}:__name__", "is not a function"),
         ("ends_the_process:task", "SystemExit"),
         ("broken_hints:task", "cannot be called in this code"),
+        (f"{__name__}:generate", "nothing of its body would run"),
+        (f"{__name__}:agenerate", "nothing of its body would run"),
     ],
 )
 def test_a_task_that_this_code_lacks_is_unknown(
     task: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    """Also one whose module ends the process, or whose signature no code can read."""
+    """Also one whose module ends the process, whose signature no code can read, or which has become a generator."""
     (tmp_path / "ends_the_process.py").write_text("raise SystemExit(1)")
     monkeypatch.syspath_prepend(str(tmp_path))
     unreadable = ModuleType("broken_hints")

@@ -340,7 +340,9 @@ def test_the_limit_is_in_bytes_and_the_largest_argument_is_named() -> None:
     assert told.startswith(
         f"send() would have to carry {size:,} bytes of JSON, most of it in message, and {size - 1:,}"
     )
-    assert told.endswith("save the data and pass its path or key, or raise the limit")
+    assert told.endswith(
+        "save the data and pass its path or key, raise the limit, or give TaskQueue(files=…) a place where it goes then"
+    )
     assert isinstance(refusal.value, ValueError)
 
 
@@ -441,7 +443,7 @@ def annotated(annotation: Any) -> Callable[..., None]:
     ],
 )
 def test_a_value_that_a_changed_annotation_refuses_is_a_misfit(old: Any, new: Any, value: Any) -> None:
-    with pytest.raises(LuggageMisfit, match=r"cannot take 'value' from this job: .*; run this job with"):
+    with pytest.raises(LuggageMisfit, match=r"cannot take 'value' from this job: (?!:).*; run this job with"):
         carried(annotated(old), annotated(new), value)
 
 
@@ -501,7 +503,7 @@ def test_a_root_model_is_made_by_the_class_of_today(monkeypatch: pytest.MonkeyPa
 def test_a_model_that_no_longer_takes_its_fields_is_a_misfit(
     monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(LuggageMisfit, match=rf"typed\(\) cannot take 'value' from this job: .*{words}"):
+    with pytest.raises(LuggageMisfit, match=rf"typed\(\) cannot take 'value' from this job: (?!:).*{words}"):
         changed(monkeypatch, "User", create_model("User", **fields), User(id=1))
 
 

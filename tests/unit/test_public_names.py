@@ -8,10 +8,11 @@ import pytest
 import outlast
 
 NAMES = [
-    *("AppNotFound", "AppRefused", "Attempt", "BackgroundTasks", "Fail", "Job", "JobFailed", "JobNotFound"),
-    *("JobRecord", "LuggageMisfit", "LuggageRefused", "LuggageTooLarge", "NotConfirmed", "OptionRefused"),
-    *("OutlastError", "Reason", "Retry", "RetryPolicy", "Snooze", "State", "StoreError", "StoreUnusable"),
-    *("Task", "TaskQueue", "TaskRefused", "TaskUnknown", "current_job", "in_worker"),
+    *("AppNotFound", "AppRefused", "Attempt", "BackgroundTasks", "Explanation", "Fail", "FileMissing"),
+    *("FileTooLarge", "Job", "JobFailed", "JobNotFound", "JobRecord", "LuggageMisfit", "LuggageRefused"),
+    *("LuggageTooLarge", "NotConfirmed", "OptionRefused", "OutlastError", "Reason", "Retry", "RetryPolicy"),
+    *("Snooze", "State", "StoreError", "StoreUnusable", "Task", "TaskQueue", "TaskRefused", "TaskUnknown"),
+    *("Why", "current_job", "in_worker"),
 ]
 
 

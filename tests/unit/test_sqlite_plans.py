@@ -7,7 +7,7 @@ import pytest
 from outlast.clock import ManualClock
 from outlast.job import Ended, State, Succeeded
 from outlast.store import JobFilter, open_store
-from outlast.store.sqlite import SQL, _conditions
+from outlast.store.sqlite import SQL, SQLiteStore
 from tests.contract.making import new_job, put, take, worker_record
 
 CLAIMS = ["next_ready", "queues_with_ready", "any_ready", "promote", "next_due", "claim"]
@@ -35,7 +35,7 @@ def statements():
         elif "{which}" in sql:
             for state in State:
                 for ids in (None, ("one",)):
-                    which = _conditions(JobFilter(ids=ids), state)[0]
+                    which = SQLiteStore.conditions(JobFilter(ids=ids), state)
                     by = " and ids" if ids else ""
                     yield pytest.param(sql.replace("{which}", which), id=f"{name}, {state}{by}")
         else:
@@ -62,8 +62,11 @@ def test_no_claim_sorts(store, sql):
         ("holders", "jobs_unready (held_by>?)"),
         ("unhold_all", "jobs_unready (held_by=?)"),
         ("overdue", "jobs_expiring (expires_at>? AND expires_at<?)"),
+        ("next_expiry", "jobs_expiring (expires_at>?)"),
+        ("free_to_start", "sqlite_autoindex_jobs_1 (id=?)"),
         ("running_of", "jobs_running (worker=?)"),
         ("asked_to_cancel", "jobs_running (worker=?)"),
+        ("files_in_use", "jobs_with_files (files>?)"),
         ("prune", "jobs_finished (finished_at>? AND finished_at<?)"),
     ],
 )

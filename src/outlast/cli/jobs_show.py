@@ -29,15 +29,15 @@ def show(
     """
     from outlast.cli.forecast import forecast
     from outlast.cli.records import attempt_fields, job_fields
-    from outlast.cli.stores import full_id, living, now_of, opened, serves
+    from outlast.cli.stores import full_id, now_of, opened, whole
+    from outlast.explain import ask
 
     with opened(store) as open_store:
-        job = open_store.get(full_id(open_store, job_id))
+        found, reasons = ask(open_store, full_id(open_store, job_id))
+        job = whole(found, open_store)
         attempts = open_store.attempts(job.id)
-        is_paused = any(queue.name == job.queue and queue.paused_at for queue in open_store.queues())
-        is_served = serves(living(open_store), job.queue)
         now = now_of(open_store)
-    comes = forecast(job, now, is_paused=is_paused, is_served=is_served, suffix=same_store(store))
+    comes = forecast(job, reasons, now, suffix=same_store(store))
     if as_json:
         print_json(
             {**job_fields(job), "attempts": [attempt_fields(each) for each in attempts], "next": comes}

@@ -58,6 +58,6 @@ def prune(
 def _prune(store: Store, older_than: timedelta, state: State | None) -> int:
     """In short commits, so that nobody waits for it."""
     total = 0
-    while some := store.prune(older_than, state=state, limit=_BATCH):
+    while some := store.prune(older_than, state=state, limit=_BATCH).jobs:
         total += some
     return total

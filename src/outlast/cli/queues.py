@@ -35,7 +35,8 @@ def list_queues(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False)
     Example: outlast queues list
     """
     from outlast.cli.records import queue_fields
-    from outlast.cli.stores import living, now_of, opened, serves
+    from outlast.cli.stores import now_of, opened, serves
+    from outlast.store.liveness import living
 
     with opened(store) as open_store:
         found = open_store.queues()

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from outlast.cli.printing import size
 from outlast.job import Attempt, JobRecord
 from outlast.store import QueueRecord, WorkerRecord
 
@@ -63,6 +64,8 @@ def arguments(job: JobRecord) -> list[tuple[str, str]]:
     carried = _carried(job.luggage)
     if not isinstance(carried, dict):
         return [("?", _cut(str(carried)))]
+    if "$" in carried:  # what stands for them, as they could not be read
+        return [("?", readable(carried))]
     return [(name.removeprefix("**"), readable(value)) for name, value in carried.items()]
 
 
@@ -88,13 +91,25 @@ def _written(value: Any) -> str:
 
 
 def _tagged(kind: str, payload: list[Any]) -> str:
-    """An instance begins with the name of its class; a checksum of the fields may stand before them."""
+    """A file is told by its name, type and size.
+
+    An instance begins with the name of its class; a checksum of the fields may stand before them.
+    """
+    if kind == "file" and len(payload) == 4:
+        return _file(*payload[1:])
+    if kind == "stored" and len(payload) == 2:
+        return f"({size(payload[1])} in the stored file {payload[0]})"
     if len(payload) > 1 and isinstance(payload[0], str) and ":" in payload[0]:
         kind, payload = payload[0].partition(":")[2], payload[1:]
         payload = payload[1:] if len(payload) > 1 and isinstance(payload[0], int) else payload
     if len(payload) == 1 and isinstance(payload[0], dict) and "$" not in payload[0]:
         return f"{kind}({', '.join(f'{key}={_written(item)}' for key, item in payload[0].items())})"
     return f"{kind}({', '.join(map(_written, payload))})"
+
+
+def _file(filename: Any, headers: Any, length: int) -> str:
+    types = [value for key, value in headers if key.lower() == "content-type"]
+    return f"file({', '.join([_written(filename), *types, size(length)])})"
 
 
 def _cut(text: str) -> str:

@@ -37,7 +37,8 @@ def stats(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> No
     """
     from outlast.cli.queues import print_queues
     from outlast.cli.records import job_fields, queue_fields, worker_fields
-    from outlast.cli.stores import is_alive, now_of, opened
+    from outlast.cli.stores import now_of, opened
+    from outlast.store.liveness import is_alive
 
     with opened(store) as open_store:
         url, counts, queues = open_store.url, open_store.counts(), open_store.queues()

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from outlast.cli.exits import UNUSABLE, Failure
+from outlast.cli.exits import UNUSABLE, Failure, complain
 from outlast.clock import to_instant
 from outlast.errors import JobNotFound, OutlastError
+from outlast.files import files_url, open_files
+from outlast.files.freight import read_text
 from outlast.job import is_id
+from outlast.luggage.stand_in import stood_for
 from outlast.premises import Premises
 
 if TYPE_CHECKING:
+    from outlast.job import JobRecord
     from outlast.store import Store, WorkerRecord
 
 _LEAST = 6
@@ -55,6 +61,26 @@ def full_id(store: Store, given: str) -> str:
     return found[0]
 
 
+def whole(job: JobRecord, store: Store) -> JobRecord:
+    """A job with its arguments and result read from where they lie, if they are too large for a row.
+
+    They lie beside the store, or where OUTLAST_FILES says. What cannot be read stays as the row has it.
+    """
+    luggage = _whole(job.luggage, f"what job {job.id} carries", store)
+    result = None if job.result is None else _whole(job.result, f"the result of job {job.id}", store)
+    return replace(job, luggage=luggage, result=result)
+
+
+def _whole(text: str, what: str, store: Store) -> str:
+    if stood_for(text) is None:
+        return text
+    try:
+        return read_text(open_files(files_url(os.environ.get("OUTLAST_FILES"), store.url)), text, what)
+    except OutlastError as error:
+        complain(str(error))
+        return text
+
+
 def _ambiguous(given: str, found: list[str]) -> str:
     some = ", ".join(found[:_SHOWN]) + (", …" if len(found) > _SHOWN else "")
     return f"{given!r} is part of more than one id: {some}; give more of it"
@@ -69,20 +95,6 @@ def ring(store: Store) -> None:
         store.announce()
 
 
-def living(store: Store) -> list[WorkerRecord]:
-    """The workers that are alive."""
-    return [worker for worker in store.workers() if is_alive(store, worker)]
-
-
-def is_alive(store: Store, worker: WorkerRecord) -> bool:
-    """By its lock, where that can be seen; else by its lease."""
-    from outlast.worker import membership
-
-    with suppress(OSError, OutlastError):
-        return membership.is_alive(store, Premises(store.url), worker)
-    return worker.lease_until > now_of(store)
-
-
 def serves(workers: Iterable[WorkerRecord], queue: str) -> bool:
     """Whether one of these workers takes jobs of this queue."""
-    return any(worker.queues is None or queue in worker.queues for worker in workers)
+    return any(worker.serves(queue) for worker in workers)

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import TYPE_CHECKING
@@ -141,13 +142,14 @@ class Passage:
         is_held = queue.inline is None and self._routes.hold(receipt.scope, start)
         jobs = queue.bind(receipt.take(), queue.holds.holder() if is_held else None)
         receipt.turn = queue.turn(jobs)
+        carrying = queue.carry(jobs)
         try:
-            await queue.acommit(jobs)
+            await (queue.acommit(jobs) if carrying is None else asyncio.shield(carrying))
         except Exception as error:
             await self._refuse(error)
         except BaseException:  # the client is gone; what was handed to the writer is committed all the same
             if is_held:
-                queue.holds.settle(jobs)
+                queue.holds.settle(jobs, carrying)
             raise
         if is_held:
             self.held = jobs
@@ -168,8 +170,10 @@ class Passage:
 
     async def _refuse(self, error: Exception) -> None:
         """503, then an exception for what is left of the request, so that its own session is not committed either."""
-        self._receipt.undecided = False
-        _log.error("answered 503: not confirmed: %s: %s", describe(self._receipt.jobs), error)
+        receipt = self._receipt
+        receipt.undecided = False
+        told = describe(receipt.jobs)
+        _log.error("answered 503: not confirmed: %s: %s; request=%s", told, error, receipt.request_id)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(_NOT_CONFIRMED)).encode()),

@@ -46,13 +46,18 @@ class Holds:
         if not is_asked:
             self._writer.post(self._unhold).add_done_callback(self._told)
 
-    def settle(self, jobs: list[NewJob]) -> None:
+    def settle(self, jobs: list[NewJob], carrying: asyncio.Task[None] | None = None) -> None:
         """For jobs whose commit nobody waited for to the end: commit them if they are not, then release them.
 
-        Both by the thread, one after the other: the link could overtake it.
+        Both by the thread, one after the other: the link could overtake it. Jobs whose files are still being carried to
+        their place are committed by whoever carries them.
         """
+        ids = [job.id for job in jobs]
+        if carrying is not None:
+            carrying.add_done_callback(lambda done: self._let_go_by_thread(ids))
+            return
         self._writer.post(lambda store: store.insert(jobs))
-        self._let_go_by_thread([job.id for job in jobs])
+        self._let_go_by_thread(ids)
 
     def _unhold(self, store: Store) -> None:
         with self._lock:

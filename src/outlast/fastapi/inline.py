@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 from outlast.clock import steady
-from outlast.errors import Retry, TaskUnknown
-from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, Stopped, TimedOut
+from outlast.errors import Retry, Snooze, TaskUnknown
+from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, Snoozed, Stopped, TimedOut
 from outlast.premises import Premises
+from outlast.queue import TaskQueue as AnyQueue
 from outlast.store import Store
 from outlast.worker import chores, events, executor
-from outlast.worker.membership import Membership
+from outlast.worker.membership import Membership, Standing
+from outlast.worker.sweeps import Sweeps, sweep
 
 if TYPE_CHECKING:
     from outlast.fastapi.queue import TaskQueue
@@ -94,6 +96,7 @@ class Inline:
         self._queue = queue
         self._premises = None if queue.is_in_memory else Premises(queue.url)
         self.membership = Membership(self._premises, queues=None, slots=_AT_ONCE, lease=_LEASE)
+        self._sweeps = Sweeps()
         self._next_chores = 0.0
         self._claimed: dict[str, Claimed] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -137,6 +140,8 @@ class Inline:
             jobs, pause = await self._queue.atell(partial(self._take_free, _AT_ONCE - len(self._running)))
             for job in jobs:
                 self.keep(asyncio.create_task(self._quiet_attempt(job)))
+            for names in self._sweeps.due(steady()):
+                self.keep(asyncio.create_task(asyncio.to_thread(sweep, self._queue.sweep_files, names)))
             if not jobs:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
@@ -162,14 +167,14 @@ class Inline:
 
     async def _attempt(self, job: Claimed) -> None:
         began = Begun(job, steady())
-        outcome, error = await _outcome_of(job, self._queue)
+        outcome, error = await attempt(job, self._queue)
         end = Ended(job.id, job.attempt, outcome)
         (settled,) = await self._queue.atell(lambda store: store.settle([end]))
         events.attempt_ended(began, settled)
         self.wake()
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise asyncio.CancelledError  # the executor made an outcome of it
-        if error is not None:
+        if error is not None and not isinstance(error, (Retry, Snooze)):
             raise error
 
     # ---- on the store's thread
@@ -192,20 +197,29 @@ class Inline:
     def _claim(self, store: Store) -> bool:
         if not self.membership.is_known:
             self.membership.enter(store)
+        self._report(store)
         worker = self.membership.id
         jobs = store.claim(worker, _AT_ONCE) or store.claim(worker, 1, alone=True)
         self._claimed.update((job.id, job) for job in jobs)
         return bool(jobs)
+
+    def _report(self, store: Store) -> None:
+        """Without a lasting loop nothing is run but in the course of a request."""
+        standing = Standing(_AT_ONCE, is_leaving=self.loop is None)
+        if self.membership.has_news(standing):
+            self.membership.report(store, standing)
+            self.membership.told = standing
 
     def _do_chores(self, store: Store) -> None:
         if steady() < self._next_chores:
             return
         self._next_chores = steady() + _LOOK_AGAIN
         if self._premises is not None:
-            chores.do(store, self._premises, self.membership.id, self._queue.retention)
+            files = chores.do(store, self._premises, self.membership.id, self._queue.retention).files
         else:  # nobody else can have been there
             events.expired(store.expire())
-            store.prune(self._queue.retention)
+            files = store.prune(self._queue.retention).files
+        self._sweeps.note(files)
 
     def leave(self, store: Store) -> None:
         """Give back what was claimed but not begun, and be no worker any more."""
@@ -224,20 +238,25 @@ class Begun:
     since: float
 
 
-async def _outcome_of(job: Claimed, queue: TaskQueue) -> tuple[Outcome, BaseException | None]:
-    """What an attempt came to; and the error that FastAPI would have raised, if any."""
+async def attempt(
+    job: Claimed, queue: AnyQueue, *, instead: BaseException | None = None
+) -> tuple[Outcome, BaseException | None]:
+    """Run a claimed job in this process: what it came to, and what its task raised, if anything, to be raised again.
+
+    `instead` is raised in place of the function's own code.
+    """
     try:
         call = executor.begin(job, queue)
     except TaskUnknown as error:
         return Released(str(error), _UNKNOWN_PAUSE, begun=False), None
     if isinstance(call, Outcome):
         return call, None
+    if instead is not None:
+        call.func = _raising(instead, is_async=call.is_async)
     outcome = await (_awaited(call) if call.on_loop else run_in_threadpool(executor.run, call))
     if isinstance(outcome, TimedOut):
         return outcome, TimeoutError(f"{job.task} timed out after {outcome.timeout / 1e6:g} s")
-    if isinstance(outcome, Erred) and not isinstance(call.error, Retry):
-        return outcome, call.error
-    return outcome, None
+    return outcome, call.error if isinstance(outcome, (Erred, Snoozed)) else None
 
 
 async def _awaited(call: executor.Run) -> Outcome:
@@ -251,3 +270,13 @@ async def _awaited(call: executor.Run) -> Outcome:
 
 async def _in_thread(job: Claimed, work: Callable[[], Any]) -> Any:
     return await run_in_threadpool(work)
+
+
+def _raising(error: BaseException, *, is_async: bool) -> Callable[..., Any]:
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise error
+
+    async def afail(*args: Any, **kwargs: Any) -> Any:
+        raise error
+
+    return afail if is_async else fail

@@ -6,10 +6,11 @@ app's start-up, or at the first commit where no lifespan runs; never when it is 
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -22,12 +23,16 @@ from starlette.types import ASGIApp
 from outlast import queue
 from outlast.address import is_postgres
 from outlast.errors import AppRefused, NotConfirmed, OptionRefused
+from outlast.fastapi import telemetry
 from outlast.fastapi.audit import audit
 from outlast.fastapi.door import Door
 from outlast.fastapi.holds import Holds
 from outlast.fastapi.inline import Inline, Turn
+from outlast.fastapi.receipt import current
 from outlast.fastapi.snapshots import Snapshot
 from outlast.fastapi.solving import Solver
+from outlast.fastapi.too_large import UploadTooLarge
+from outlast.files.cargo import carries
 from outlast.handle import Job
 from outlast.job import NewJob
 from outlast.luggage import Signature
@@ -56,24 +61,30 @@ class TaskQueue(queue.TaskQueue):
     itself), "external" (`outlast worker`, started by you) or "inline" (the server itself). The environment has the last
     word: `OUTLAST_STORE`, `OUTLAST_WORKER`. `ordered=False` lifts the order of a request's jobs. `payload_limit` is in
     bytes. `grace` is what running jobs have at shutdown; finished jobs are kept for `retention`. `children` processes
-    run `slots` jobs each at a time. `worker_lifespan` takes the place of the app's lifespan in the worker.
-    `commit_timeout` bounds the wait for a commit. `migrate=True` brings the tables of a PostgreSQL store up to date at
-    start-up, as `outlast migrate` does; an SQLite store always is. Raises OptionRefused, StoreUnusable, AppRefused.
+    run `slots` jobs each at a time. `worker_lifespan` takes the place of the app's lifespan in the worker. `context`
+    are context variables whose values travel with each job. Uploads and other files lie at the URL `files`, by default
+    in a folder beside the store. Where it is given, it also takes arguments and results over `payload_limit`;
+    `OUTLAST_FILES` has the last word. One file may have `file_limit` bytes, any number by default. `commit_timeout`
+    bounds the wait for a commit. `migrate=True` brings the tables of a PostgreSQL store up to date at start-up, as
+    `outlast migrate` does; an SQLite store always is. Raises OptionRefused, StoreUnusable, AppRefused.
     """
+
+    too_large = UploadTooLarge
 
     inline: Inline | None
     """What runs the jobs in this process, if it is to."""
     holds: Holds
     """The jobs that wait for their request to unwind."""
 
-    def _use(self, url: str, worker: str) -> None:
-        super()._use(url, worker)
+    def _use(self, url: str, worker: str, files: str | None = None) -> None:
+        super()._use(url, worker, files)
         if worker == "process" and self.is_in_memory:
             raise OptionRefused(
                 f"store={url!r} with worker='process': a store in memory is known to this process alone; "
                 "use worker='inline', or a file"
             )
         self.holds = Holds(self._writer)
+        self._carrying: set[asyncio.Task[None]] = set()
         self.inline = Inline(self) if worker == "inline" else None
         self._host: Host | None = None
         self._sleeps = worker == "process" and not in_worker()
@@ -93,6 +104,10 @@ class TaskQueue(queue.TaskQueue):
         _queues[app] = self
         self._put_door(app)
         self._follow_lifespan(app)
+        telemetry.follow(app)
+
+    def telemetry(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self.app is None else telemetry.exporting(self.app)
 
     def _put_door(self, app: FastAPI) -> None:
         """Outermost of the user's middlewares, also of those that are added later, and within the handler of 500s."""
@@ -130,6 +145,8 @@ class TaskQueue(queue.TaskQueue):
             finally:
                 self._sleeps = sleeps
                 if not in_worker():
+                    await self._all_carried()
+                if not in_worker() and not self.outlives_lifespan:
                     await to_thread.run_sync(self.close)
 
         app.router.lifespan_context = lifespan
@@ -142,13 +159,14 @@ class TaskQueue(queue.TaskQueue):
         host = self._wake() if with_worker else None
         if with_worker:
             _spare_the_collector()
+        self.loop = _running_loop()
         try:
             async with self.inline.serving() if self.inline and not in_worker() else nullcontext():
                 yield
         finally:
             if host is not None:
                 await host.astop()
-            self._host = None
+            self._host = self.loop = None
 
     async def _meet_database(self) -> None:
         """What only a person can mend stops the start. One that is away may come back: until then, jobs get 503."""
@@ -168,6 +186,10 @@ class TaskQueue(queue.TaskQueue):
         self._host.start()
         return self._host
 
+    def _request_id(self) -> str | None:
+        receipt = current.get()
+        return super()._request_id() or (None if receipt is None else receipt.request_id)
+
     # ---- dependencies
 
     @cached_property
@@ -183,8 +205,8 @@ class TaskQueue(queue.TaskQueue):
         """Tasks that could not be looked at when they were declared: their annotations name what came after them."""
         return []
 
-    def _declared(self, func: Callable[P, R], settings: TaskOptions) -> Task[P, R]:
-        task = super()._declared(func, settings)
+    def _declare(self, func: Callable[P, R], settings: TaskOptions, aliases: Iterable[str]) -> Task[P, R]:
+        task = super()._declare(func, settings, aliases)
         if has_its_hints(func):
             self.solve_of(func)
         else:
@@ -218,6 +240,26 @@ class TaskQueue(queue.TaskQueue):
         if self._sleeps and self.app is not None:
             self._wake()
         await super().acommit(jobs)
+
+    def carry(self, jobs: Sequence[NewJob]) -> asyncio.Task[None] | None:
+        """Begin to commit jobs whose files must be stored first, whoever waits for it; None where there are none."""
+        if not carries(jobs):
+            return None
+        carrying = asyncio.create_task(self.acommit(jobs))
+        self._carrying.add(carrying)
+        carrying.add_done_callback(self._carried)
+        return carrying
+
+    async def _all_carried(self) -> None:
+        """What clients did not wait for is committed before the server ends."""
+        loop = asyncio.get_running_loop()
+        if carrying := [task for task in self._carrying if task.get_loop() is loop]:
+            await asyncio.wait(carrying)
+
+    def _carried(self, done: asyncio.Task[None]) -> None:
+        self._carrying.discard(done)
+        if not done.cancelled() and done.exception() is not None:
+            _log.error("not committed: %s", done.exception())
 
     def turn(self, jobs: list[NewJob]) -> Turn | None:
         """Jobs about to be committed, to be run by this process in their turn; None where a worker runs them."""
@@ -254,6 +296,14 @@ class TaskQueue(queue.TaskQueue):
         from outlast.fastapi.router import accepted
 
         return accepted(job, request)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """None on a loop that is not asyncio's."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _spare_the_collector() -> None:

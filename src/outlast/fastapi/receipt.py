@@ -13,8 +13,9 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from outlast import request_id
 from outlast.handle import Job
-from outlast.job import NewJob
+from outlast.job import NewJob, new_id
 
 if TYPE_CHECKING:
     from fastapi import BackgroundTasks as PlainTasks
@@ -47,6 +48,7 @@ class Receipt:
     """The jobs of one request. There is one for every request, so it is kept small."""
 
     __slots__ = (
+        "_request_id",
         "failure",
         "inner",
         "jobs",
@@ -79,6 +81,14 @@ class Receipt:
         self.plain: PlainTasks | None = None
         self.late: Late | None = None
         self.turn: Turn | None = None
+        self._request_id: str | None = None
+
+    @property
+    def request_id(self) -> str:
+        """What `X-Request-ID` says, or one of ours; found when it is first asked for: most requests add no job."""
+        if self._request_id is None:
+            self._request_id = request_id.given(self.scope["headers"]) or new_id()
+        return self._request_id
 
     @property
     def needs_caller(self) -> bool:
@@ -104,10 +114,9 @@ class Receipt:
         """Give the jobs that lack it the value of a snapshot. Raises LuggageRefused, LuggageTooLarge."""
         for place, call, name, wanted in self.unsolved:
             if wanted is snapshot:
-                job = self.jobs[place]
-                limit = self.queue.payload_limit
-                luggage = call.signature.complete(job.luggage, name, value, limit=limit)
-                self.jobs[place] = job._replace(luggage=luggage)
+                job, freight = self.jobs[place], self.queue.freight
+                luggage = call.signature.complete(job.luggage, name, value, limit=freight.text_limit)
+                self.jobs[place] = freight.loaded(job._replace(luggage=luggage))
 
     def take(self) -> list[NewJob]:
         """What was added and not taken yet."""
@@ -145,12 +154,13 @@ class Receipt:
             return
         scope = self.scope
         _log.warning(
-            "%d job(s) of %s %s discarded, because the request failed: %s; discarded: %s",
+            "%d job(s) of %s %s discarded, because the request failed: %s; discarded: %s; request=%s",
             len(jobs),
             scope.get("method", scope["type"]),
             scope["path"],
             reason,
             describe(jobs),
+            self.request_id,
         )
 
     async def finish(self) -> None:
@@ -219,7 +229,7 @@ class Late:
             try:
                 await queue.acommit(rows)
             except Exception:
-                _log.exception("not committed: %s", describe(rows))
+                _log.exception("not committed: %s; request=%s", describe(rows), self._receipt.request_id)
                 raise
             if turn is not None:
                 await turn.quietly()

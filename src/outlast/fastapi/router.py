@@ -1,4 +1,4 @@
-"""The HTTP face of jobs: `GET /{id}`, `DELETE /{id}`, `POST /{id}/retry`, for `app.include_router(queue.router)`.
+"""The HTTP face of jobs, for `app.include_router(queue.router)`: status, cancel, `/explain`, `/retry`.
 
 It tells what became of a job, not what it was given: arguments and tracebacks stay inside.
 """
@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
 from outlast.errors import JobNotFound
+from outlast.explain import Explanation, Why, ask
 from outlast.handle import Job
 from outlast.job import JobRecord, Reason, State
 
@@ -51,6 +52,33 @@ class JobStatus(BaseModel):
     """Its last error in one line."""
 
 
+class JobReason(BaseModel):
+    """One reason why a job is not running now."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    why: Why
+    """`running` and `ended` say that there is nothing to explain."""
+    text: str
+    """A sentence."""
+    cure: str | None
+    """The command that removes it, or shows more; null when it goes by itself."""
+    until: datetime | None
+    """When it goes by itself, if that is known."""
+
+
+class JobExplained(BaseModel):
+    """Why a job is not running now."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    state: State
+    view: str
+    reasons: list[JobReason]
+    """Every reason that is true. None: a worker starts it with its next look."""
+
+
 class Problem(BaseModel):
     """Why a request was refused."""
 
@@ -73,6 +101,11 @@ def router_of(queue: TaskQueue) -> APIRouter:
     async def get_job(job_id: JobId) -> JobStatus:
         """Where the job stands."""
         return await _status(queue, job_id)
+
+    @router.get("/{job_id}/explain", responses=_NOT_FOUND)
+    async def explain_job(job_id: JobId) -> JobExplained:
+        """Why the job is not running now."""
+        return _explained(*await _found(queue.aask(lambda store: ask(store, job_id))))
 
     @router.delete("/{job_id}", status_code=202, responses=_NOT_FOUND | _CONFLICT | _CANCELLED)
     async def cancel_job(job_id: JobId, response: Response) -> JobStatus:
@@ -106,7 +139,11 @@ def accepted(job: Job, request: Request) -> JSONResponse:
 
 
 async def _status(queue: TaskQueue, job_id: str) -> JobStatus:
-    return _of_record(await _found(queue.job(job_id).arecord()))
+    record = await _found(queue.job(job_id).arecord())
+    result = (
+        None if record.result is None else await queue.atext(record.result, f"the result of job {job_id}")
+    )
+    return _of_record(record, result)
 
 
 async def _found(answer: Awaitable[T]) -> T:
@@ -116,6 +153,12 @@ async def _found(answer: Awaitable[T]) -> T:
         raise HTTPException(404, str(error)) from error
 
 
-def _of_record(record: JobRecord) -> JobStatus:
+def _explained(job: JobRecord, reasons: list[Explanation]) -> JobExplained:
+    """Without the notes: they may quote arguments."""
+    told = [JobReason(why=each.why, text=each.text, cure=each.cure, until=each.until) for each in reasons]
+    return JobExplained(id=job.id, state=job.state, view=job.view, reasons=told)
+
+
+def _of_record(record: JobRecord, result: str | None) -> JobStatus:
     fields = {name: getattr(record, name) for name in JobStatus.model_fields}
-    return JobStatus(**{**fields, "result": None if record.result is None else json.loads(record.result)})
+    return JobStatus(**{**fields, "result": None if result is None else json.loads(result)})

@@ -7,13 +7,14 @@ client is refused when the task is declared.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import FastAPIError
 from starlette.types import Message, Scope
 
+from outlast import request_id
 from outlast.errors import TaskRefused
 from outlast.fastapi.private_route import PrivateRoute, name_of, needs
 from outlast.fastapi.receipt import KEY, Receipt, describe
@@ -39,7 +40,7 @@ class Solver:
         self._route = PrivateRoute(func.__name__, parameters, self._app)
         _refuse_requests(func, self._route)
 
-    async def __call__(self, proceed: Proceed) -> tuple[Any, list[NewJob]]:
+    async def __call__(self, proceed: Proceed) -> tuple[Any, Sequence[NewJob]]:
         """What the task returned, and the jobs that it added: they are to be committed with its success.
 
         Raises what the task or a dependency raises; what it added is then discarded.
@@ -56,7 +57,7 @@ class Solver:
         finally:
             receipt.tasks = None  # no circle is left behind
         receipt.open = receipt.undecided = False
-        return call.result, self._queue.bind(receipt.take())
+        return call.result, await self._queue.astow(self._queue.bind(receipt.take()))
 
     def _scope(self) -> Scope:
         return {
@@ -113,10 +114,11 @@ class _TaskReceipt(Receipt):
         jobs = self.take()
         if jobs:
             _log.warning(
-                "%d job(s) discarded, because the task that added them failed: %s; discarded: %s",
+                "%d job(s) discarded, because the task that added them failed: %s; discarded: %s; request=%s",
                 len(jobs),
                 reason,
                 describe(jobs),
+                request_id.current.get() or "-",
             )
 
 

@@ -6,6 +6,7 @@ of the function apply when the job runs. How a single value is written is for `p
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -16,8 +17,9 @@ from typing import Any
 from outlast.errors import LuggageMisfit, LuggageRefused, LuggageTooLarge
 from outlast.luggage import parcel
 from outlast.luggage.binding import NOTHING, OLD_ROW, Binding, Call, Parameter, parameters_of
-from outlast.luggage.parcel import LIMIT, PLAIN, ByAnnotation, TooLarge, Uncommon
+from outlast.luggage.parcel import LIMIT, PLAIN, ByAnnotation, FileRef, Stowing, TooLarge, Uncommon
 from outlast.luggage.refusal import Refusal
+from outlast.luggage.rows import cure_of_row
 from outlast.names import resolve
 
 _decode = json.JSONDecoder().decode
@@ -58,11 +60,13 @@ class Signature:
     def __init__(self, func: Callable[..., Any]) -> None:
         parameters = parameters_of(func)
         self.function: str = getattr(func, "__qualname__", type(func).__qualname__)
+        self._is_async = inspect.iscoroutinefunction(func)
         self._binding = Binding(self.function, parameters)
         self.depends = self._binding.depends
         self.snapshots: dict[str, Any] = self._binding.snapshots
         self._parameters = {parameter.key: parameter for parameter in parameters}
         self._adapters: dict[str, Any] = {}
+        self._uploads = {parameter.key for parameter in parameters if parameter.takes_uploads}
 
     @classmethod
     def of(cls, func: Callable[..., Any]) -> Signature:
@@ -73,18 +77,25 @@ class Signature:
             return cls(func)
         return _compiled(func)
 
-    def pack(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, limit: int = LIMIT) -> str:
+    def pack(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        limit: int = LIMIT,
+        cargo: Stowing | None = None,
+    ) -> str:
         """The call as JSON text of at most `limit` bytes: a copy, which later changes of the arguments do not reach.
 
-        Raises LuggageRefused for a call that does not fit the function and for an argument that could not arrive
-        equal, LuggageTooLarge for what is over the limit.
+        Files go into `cargo`; without one they are refused. Raises LuggageRefused for a call that does not fit the
+        function and for an argument that could not arrive equal, LuggageTooLarge for what is over the limit.
         """
         bound = self._binding.bind(args, kwargs)
         text = _plain_text(bound) or _joined(
-            {key: self._write(key, value, limit) for key, value in bound.items()}
+            {key: self._write(key, value, limit, cargo) for key, value in bound.items()}
         )
         if _is_over(limit, text):
-            raise self._too_large(bound, text, limit)
+            raise self._too_large(bound, text, limit, cargo)
         return text
 
     def unsolved(self, text: str) -> dict[str, Any]:
@@ -94,34 +105,46 @@ class Signature:
     def complete(self, text: str, name: str, value: Any, *, limit: int = LIMIT) -> str:
         """A packed call with one argument more. Raises LuggageRefused, LuggageTooLarge."""
         bound = self._decoded(text)
-        bound[name] = _decode(self._write(name, value, limit))
+        bound[name] = _decode(self._write(name, value, limit, None))
         shape = self._binding.shape(bound.keys() - {"@"})
         whole = parcel.to_text({**bound, "@": shape} if shape else bound)
         if _is_over(limit, whole):
             raise LuggageTooLarge(f"{self.function}() {_excess(name, whole, limit)}")
         return whole
 
-    def unpack(self, text: str) -> Call:
-        """What to call the function with: `args, kwargs`.
+    def unpack(self, text: str, open_file: Callable[[FileRef], Any] | None = None) -> Call:
+        """What to call the function with: `args, kwargs`. `open_file` makes what arrives in place of a file.
 
         Raises LuggageMisfit if the row does not fit the function of today. Its annotations are asked only if they are
         others than when the call was packed: an argument that no annotation ever suited has been accepted as it is.
         """
         if '"$"' in text:
-            return self._binding.fit(self._opened(text))
+            read = _read if open_file is None else parcel.reader(resolve, open_file)
+            return self._binding.fit(self._opened(text, read))
         bound = self._decoded(text)
         if self._has_changed(bound):
             self._ask_annotations(bound)
         return self._binding.fit(bound)
 
-    def _write(self, key: str, value: Any, limit: int) -> str:
+    def _write(self, key: str, value: Any, limit: int, cargo: Stowing | None) -> str:
         label = self._label(key)
         try:
-            return parcel.write(value, room=limit, adapter=partial(self._adapter, key))
+            return parcel.write(
+                value,
+                room=limit,
+                adapter=partial(self._adapter, key),
+                cargo=cargo,
+                files_of_bytes=_of_parameter(key) in self._uploads,
+            )
         except Refusal as refusal:
+            if refusal.row is not None:
+                refusal.cure = self._cure_of_row(refusal.row, label, refusal.path)
             raise LuggageRefused(f"{self.function}() {_refusal(label, refusal)}") from None
         except TooLarge:
             raise LuggageTooLarge(f"{self.function}() {_excess(label, None, limit)}") from None
+
+    def _cure_of_row(self, row: type, label: str, path: str) -> str:
+        return cure_of_row(row, label, path, self.function, is_async=self._is_async)
 
     def _label(self, key: str) -> str:
         """What a caller calls it."""
@@ -129,20 +152,22 @@ class Signature:
 
     def _adapter(self, key: str) -> Any:
         """Pydantic's adapter for the annotation of this parameter, or None."""
-        key = "**" if key.startswith("**") else key
+        key = _of_parameter(key)
         if key not in self._adapters:
             self._adapters[key] = _adapter_of(self._parameters.get(key), many=key == "*")
         return self._adapters[key]
 
-    def _too_large(self, bound: dict[str, Any], text: str, limit: int) -> LuggageTooLarge:
-        largest = max(bound, key=lambda key: len(self._write(key, bound[key], limit)))
+    def _too_large(
+        self, bound: dict[str, Any], text: str, limit: int, cargo: Stowing | None
+    ) -> LuggageTooLarge:
+        largest = max(bound, key=lambda key: len(self._write(key, bound[key], limit, cargo)))
         return LuggageTooLarge(f"{self.function}() {_excess(self._label(largest), text, limit)}")
 
-    def _opened(self, text: str) -> dict[str, Any]:
+    def _opened(self, text: str, read: Callable[[str], Any]) -> dict[str, Any]:
         try:
-            bound: dict[str, Any] = _read(text)
+            bound: dict[str, Any] = read(text)
         except Exception:  # whatever the user's classes raise
-            bound = {key: self._read(key, packed) for key, packed in self._decoded(text).items()}
+            bound = {key: self._read(key, packed, read) for key, packed in self._decoded(text).items()}
         has_changed = self._has_changed(bound)
         for key, value in bound.items():
             if type(value) is ByAnnotation:
@@ -167,9 +192,9 @@ class Signature:
             )
         return bound
 
-    def _read(self, key: str, packed: Any) -> Any:
+    def _read(self, key: str, packed: Any, read: Callable[[str], Any]) -> Any:
         try:
-            return _read(json.dumps(packed))
+            return read(json.dumps(packed))
         except Exception as error:
             raise self._misfit(key, _told(error)) from error
 
@@ -196,7 +221,7 @@ class Signature:
 
     def _misfit(self, key: str, why: str) -> LuggageMisfit:
         return LuggageMisfit(
-            f"{self.function}() cannot take {self._label(key)!r} from this job: {why}; {OLD_ROW}"
+            f"{self.function}() cannot take {self._label(key)!r} from this job: {why}", OLD_ROW
         )
 
 
@@ -222,6 +247,11 @@ def _is_over(limit: int, text: str) -> bool:
     return len(text) > limit // 4 and len(text.encode()) > limit
 
 
+def _of_parameter(key: str) -> str:
+    """All keywords that go into `**kwargs` have one annotation."""
+    return "**" if key.startswith("**") else key
+
+
 def _adapter_of(parameter: Parameter | None, *, many: bool) -> Any:
     if parameter is None or parameter.annotation is NOTHING:
         return None
@@ -242,7 +272,7 @@ def _excess(label: str, text: str | None, limit: int) -> str:
     size = f"{len(text.encode()):,}" if text else f"more than {limit:,}"
     return (
         f"would have to carry {size} bytes of JSON, most of it in {label}, and {limit:,} are allowed; "
-        "save the data and pass its path or key, or raise the limit"
+        "save the data and pass its path or key, raise the limit, or give TaskQueue(files=…) a place where it goes then"
     )
 
 
@@ -250,5 +280,10 @@ def _told(error: Exception) -> str:
     """One line on what went wrong. Pydantic's own text is many, with links."""
     details = getattr(error, "errors", None)
     if callable(details):
-        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in details())
+        return "; ".join(": ".join([*_place(one), one["msg"]]) for one in details())
     return f"{type(error).__name__}: {error}"
+
+
+def _place(detail: Any) -> list[str]:
+    """Where in the value it is; nothing where it is the value itself."""
+    return [".".join(map(str, detail["loc"]))] if detail["loc"] else []

@@ -11,7 +11,7 @@ import builtins
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -64,6 +64,12 @@ class Parameter:
         """Whether a caller must give it."""
         has_default = self.default is not NOTHING and self.snapshot is None
         return (self.by_position or self.by_name) and not has_default and not self.depends
+
+    @property
+    def takes_uploads(self) -> bool:
+        """Whether UploadFile stands in its annotation, and bytes do not: bytes then arrive as one."""
+        kinds = list(_kinds_in(self.annotation))
+        return bytes not in kinds and any(map(_is_upload, kinds))
 
 
 def parameters_of(func: Callable[..., Any]) -> list[Parameter]:
@@ -137,6 +143,19 @@ def _is_depends(marker: object) -> bool:
     return any(
         cls.__module__ == "fastapi.params" and cls.__name__ == "Depends" for cls in type(marker).__mro__
     )
+
+
+def _kinds_in(annotation: Any) -> Iterator[Any]:
+    """The classes that an annotation is made of: of `list[UploadFile] | None` all three."""
+    annotation = _plain(annotation)
+    yield annotation
+    for part in typing.get_args(annotation):
+        yield from _kinds_in(part)
+
+
+def _is_upload(kind: object) -> bool:
+    mro = kind.__mro__ if isinstance(kind, type) else ()
+    return any(cls.__module__ == "starlette.datastructures" and cls.__name__ == "UploadFile" for cls in mro)
 
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -275,7 +294,7 @@ class Binding:
         return value
 
     def _misfit(self, what: str, cure: str) -> LuggageMisfit:
-        return LuggageMisfit(f"{self._function}() {what}; {cure}{OLD_ROW}")
+        return LuggageMisfit(f"{self._function}() {what}", cure + OLD_ROW)
 
 
 def _shape(parameter: Parameter) -> int:

@@ -15,13 +15,14 @@ import json
 import json.encoder
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from outlast.luggage import instances
 from outlast.luggage.instances import Resolve
 from outlast.luggage.kinds import MAKERS, Kind, has_json, is_unicode, kind_of
-from outlast.luggage.refusal import Refusal
+from outlast.luggage.refusal import Refusal, is_file
 from outlast.names import NotImportable, reference
 
 LIMIT = 1_048_576
@@ -37,6 +38,7 @@ Step = str | int | tuple[object]
 
 _PLAIN_ALWAYS: frozenset[type] = frozenset([bool, type(None)])
 _LONG = 80
+_FILE = "file"
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _CONVERT = "convert it to plain values, or to a dataclass or Pydantic model"
 
@@ -71,19 +73,48 @@ class ByAnnotation(NamedTuple):
     text: str
 
 
-def write(value: object, *, room: int = LIMIT, adapter: Callable[[], Any] | None = None) -> str:
+class FileRef(NamedTuple):
+    """A file as it is written: the name it is stored under (or what stands for it), and what else is known of it."""
+
+    name: str
+    filename: str | None
+    headers: list[list[str]]
+    size: int
+
+
+class Stowing(Protocol):
+    """What takes the files among the values, so that only what is told of them is written."""
+
+    def stow(self, value: object) -> FileRef:
+        """Take the content of a file. Raises Refusal for one that cannot be read again."""
+
+
+def write(
+    value: object,
+    *,
+    room: int = LIMIT,
+    adapter: Callable[[], Any] | None = None,
+    cargo: Stowing | None = None,
+    files_of_bytes: bool = False,
+) -> str:
     """`value` as JSON text.
 
     `adapter` gives the TypeAdapter of the annotation, or None; it is asked only about kinds that are unknown here.
+    `cargo` takes the files in it, and with `files_of_bytes` also bytes; without one they are refused.
     Raises Refusal with the path to what was refused, and TooLarge when there are more values than `room`.
     """
     try:
-        return _by_kind(value, room)
+        return _by_kind(value, room, cargo, files_of_bytes)
     except Refusal as refusal:
         text = None if refusal.final or adapter is None else _by_annotation(value, adapter())
         if text is None:
             raise
         return text
+
+
+def has_files(text: str) -> bool:
+    """Whether there may be files in what was written; there are none if not."""
+    return '{"$":["file",' in text
 
 
 def to_text(packed: Any) -> str:
@@ -97,7 +128,7 @@ def to_text(packed: Any) -> str:
     return text
 
 
-def reader(resolve: Resolve) -> Callable[[str], Any]:
+def reader(resolve: Resolve, open_file: Callable[[FileRef], Any] = lambda ref: ref) -> Callable[[str], Any]:
     """What reads JSON text that holds "$"; `resolve` finds classes and functions by their names."""
 
     def read(found: dict[str, Any]) -> Any:
@@ -106,16 +137,19 @@ def reader(resolve: Resolve) -> Callable[[str], Any]:
         tag, *payload = found["$"]
         if tag in MAKERS:
             return MAKERS[tag](*payload)
+        if tag == _FILE:
+            return open_file(FileRef(*payload))
         return ByAnnotation(*payload) if tag == "@" else instances.read(resolve, tag, *payload)
 
     return json.JSONDecoder(object_hook=read).decode
 
 
-def _by_kind(value: object, room: int) -> str:
+def _by_kind(value: object, room: int, cargo: Stowing | None, files_of_bytes: bool) -> str:
+    packer = partial(Packer, room=room, cargo=cargo, files_of_bytes=files_of_bytes)
     try:
-        return to_text(value) if type(value) in PLAIN else _written(value, Packer(room=room))
+        return to_text(value) if type(value) in PLAIN else _written(value, packer())
     except Uncommon:
-        return _written(value, Packer(room=room, careful=True))
+        return _written(value, packer(careful=True))
 
 
 def _written(value: object, packer: Packer) -> str:
@@ -173,7 +207,13 @@ class Packer:
     """Writes one value, and remembers the way to where it is, what it named, and whether it needed a "$"."""
 
     def __init__(
-        self, *, careful: bool = False, room: int = LIMIT, strangers: list[object] | None = None
+        self,
+        *,
+        careful: bool = False,
+        room: int = LIMIT,
+        strangers: list[object] | None = None,
+        cargo: Stowing | None = None,
+        files_of_bytes: bool = False,
     ) -> None:
         self.careful = careful
         self.named: dict[str, object] = {}
@@ -181,6 +221,8 @@ class Packer:
         self.tagged = False
         self._plain = _PLAIN_ALWAYS if careful else PLAIN
         self._room = room
+        self._cargo = cargo
+        self._files_of_bytes = files_of_bytes
         self._way: list[Step] = []
         self._owners: list[int] = []
 
@@ -228,8 +270,19 @@ class Packer:
             return self._each(value, range(len(value)), value)
         if kind is dict:
             return self._dict(value)
+        if self._is_file(kind):
+            value, kind = self._stowed(value), FileRef
+        if kind is FileRef:
+            return self._tag(_FILE, *map(self.pack, value))
         known = kind_of(kind)
         return self._tag(*(self._parts(known, value) if known else instances.write(self, value)))
+
+    def _is_file(self, kind: type) -> bool:
+        return self._cargo is not None and (is_file(kind) or (kind is bytes and self._files_of_bytes))
+
+    def _stowed(self, value: object) -> FileRef:
+        assert self._cargo is not None
+        return self._cargo.stow(value)
 
     def _parts(self, kind: Kind, value: Any) -> list[Any]:
         steps = range(len(value)) if isinstance(value, tuple) else repeat("")

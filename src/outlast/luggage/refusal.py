@@ -8,15 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
+from outlast.luggage.rows import is_row
+
 
 class Refusal(Exception):
-    """A value that cannot be carried: `what` it is and its `cure`. When `final`, no annotation could help."""
+    """A value that cannot be carried: `what` it is and its `cure`. When `final`, no annotation could help.
 
-    def __init__(self, what: str, cure: str, *, final: bool = False) -> None:
+    `row` is the class of an ORM row: who knows its parameter can tell more of the cure.
+    """
+
+    def __init__(self, what: str, cure: str, *, final: bool = False, row: type | None = None) -> None:
         super().__init__(what, cure)
         self.what = what
         self.cure = cure
         self.final = final
+        self.row = row
         self.path = ""
 
 
@@ -25,7 +31,15 @@ def refuse_live(kind: type) -> None:
     found = _live(kind)
     if found is not None:
         what, cure = found
-        raise Refusal(f"it is {what} ({_full_name(kind)})", cure, final=True)
+        row = kind if is_row(kind) else None
+        raise Refusal(f"it is {what} ({_full_name(kind)})", cure, final=True, row=row)
+
+
+@lru_cache(maxsize=1024)
+def is_file(kind: type) -> bool:
+    """Whether its values are files that a job may carry; whether one of them really is, shows when it is read."""
+    names = set(map(_full_name, kind.__mro__))
+    return not names.isdisjoint(_FILES) and names.isdisjoint(_BUFFERS)
 
 
 def stranger(kind: type) -> Refusal:
@@ -36,7 +50,7 @@ def stranger(kind: type) -> Refusal:
 
 @lru_cache(maxsize=1024)
 def _live(kind: type) -> tuple[str, str] | None:
-    if hasattr(kind, "__mapper__"):
+    if is_row(kind):
         return _ORM_ROW
     return _look_up(kind, _LIVE) or (_ITERATOR if issubclass(kind, Iterator) else None)
 
@@ -70,8 +84,8 @@ _LIVE = _table(
         "starlette.requests.HTTPConnection starlette.responses.Response",
     ),
     (
-        "an uploaded file, which is closed with its request",
-        "save it in the endpoint and pass its path, or pass its bytes",
+        "an uploaded file, which lives in this process",
+        "save it and pass its path, or pass its bytes",
         "starlette.datastructures.UploadFile",
     ),
     (
@@ -103,7 +117,7 @@ _LIVE = _table(
     ),
     (
         "a buffer in memory, which has a position and an owner",
-        "pass its content, from getvalue()",
+        "pass its content, from getvalue(), or an UploadFile of it",
         "_io.BytesIO _io.StringIO",
     ),
     (
@@ -158,6 +172,16 @@ _LIVE = _table(
     ),
     ("a logger", "call logging.getLogger(__name__) in the task", "logging.Logger logging.LoggerAdapter"),
 )
+
+_FILES = frozenset(
+    [
+        "starlette.datastructures.UploadFile",
+        "tempfile.SpooledTemporaryFile",
+        "tempfile._TemporaryFileWrapper",
+        "_io._IOBase",
+    ]
+)
+_BUFFERS = frozenset(["_io.BytesIO", "_io.StringIO"])
 
 # An annotation may be able to carry these, by a serializer of its own.
 _STRANGE = _table(

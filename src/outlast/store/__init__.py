@@ -6,7 +6,8 @@ A store is synchronous and belongs to one thread: a supervisor calls it from its
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import random
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,6 +34,17 @@ class WorkerRecord:
     slots: int
     started_at: datetime
     lease_until: datetime
+    room: int = 0
+    """Jobs it can have now, as it says: those it runs and those it could start. Fewer than `slots` while children
+    start, are replaced, or are kept for jobs that run alone."""
+    unknown: tuple[str, ...] = ()
+    """Tasks of queued jobs that its code does not have."""
+    is_leaving: bool = False
+    """It claims no more by itself."""
+
+    def serves(self, queue: str) -> bool:
+        """Whether it takes jobs of this queue."""
+        return self.queues is None or queue in self.queues
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +56,43 @@ class QueueRecord:
     queued: int
     running: int
     failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hand:
+    """A worker as one job sees it."""
+
+    worker: WorkerRecord
+    running: int
+    """The jobs it runs."""
+    ahead: int
+    """The jobs that it would take before this one now, `MOST_AHEAD` at most; 0 where it would not take this one."""
+
+
+MOST_AHEAD = 10_000
+"""Jobs ahead of another are counted up to here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """A job with all that decides whether it can start, at one moment."""
+
+    job: JobRecord
+    now: datetime
+    is_held: bool
+    """By the request that added it."""
+    is_waiting: bool
+    """The job before it in its request has not let it go."""
+    before: JobRecord | None
+    """Of the jobs before it in its request, the nearest that has not ended, when it is waiting."""
+    is_ready: bool
+    """Its time had come when somebody looked: it stays ready though the clock be set back."""
+    is_suspect: bool
+    """A child died with it: it runs alone."""
+    is_paused: bool
+    """Its queue is."""
+    hands: tuple[Hand, ...]
+    """Every worker that the store knows, dead ones too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +108,15 @@ class JobFilter:
 ALL = JobFilter()
 
 
+class LiveJob(NamedTuple):
+    """Of a job that is queued or running: what its code must know to run it."""
+
+    id: str
+    task: str
+    luggage: str
+    is_running: bool
+
+
 class Settled(NamedTuple):
     """What became of a job whose attempt was settled."""
 
@@ -66,6 +124,15 @@ class Settled(NamedTuple):
     attempt: int
     ending: Ending | None
     """None when the fence was lost: another attempt has begun, or the job has ended; nothing was written."""
+    context: str | None = None
+    """What it travels with, where nobody had it in hand: after a rescue, and when it expired."""
+
+
+class Pruned(NamedTuple):
+    """How many jobs were deleted, and the stored files that they used; others may use them too."""
+
+    jobs: int
+    files: list[str]
 
 
 class Listener(Protocol):
@@ -123,6 +190,11 @@ class Store(Protocol):
     def renew(self, worker: str, lease: timedelta) -> bool:
         """Prolong its lease from now. False when the store no longer knows it (it was taken for dead)."""
 
+    def report(
+        self, worker: str, *, room: int, unknown: Collection[str] = (), is_leaving: bool = False
+    ) -> None:
+        """Write what a worker says of itself, for those who ask why a job does not run."""
+
     def leave(self, worker: str) -> bool:
         """Forget a worker. One that has running jobs left stays known, so that they are rescued: then False."""
 
@@ -135,16 +207,27 @@ class Store(Protocol):
         *,
         queues: Collection[str] | None = None,
         unknown: Collection[str] = (),
+        unfit: Collection[str] = (),
         alone: bool = False,
     ) -> list[Claimed]:
         """Take up to `limit` jobs that may run now, attempt + 1: by priority (high first), then due time, then order.
 
-        Leaves alone: paused queues, queues not among `queues` (None: all), tasks in `unknown`, expired jobs, and jobs
-        under suspicion of having killed a child (`alone=True` takes only those). Makes due jobs ready first. A worker
-        that the store does not know (never entered, or taken for dead) gets none: nobody would rescue them.
+        Leaves alone: paused queues, queues not among `queues` (None: all), tasks in `unknown`, jobs whose ids are in
+        `unfit`, expired jobs, and jobs under suspicion of having killed a child (`alone=True` takes only those). Makes
+        due jobs ready first. A worker that the store does not know (never entered, or taken for dead) gets none: nobody
+        would rescue them.
         """
 
-    def suspects(self, *, queues: Collection[str] | None = None, unknown: Collection[str] = ()) -> bool:
+    def claim_one(self, worker: str, job_id: str) -> Claimed | None:
+        """Take this job, due or not. None where another thing than time stands in its way, or if it is not queued."""
+
+    def suspects(
+        self,
+        *,
+        queues: Collection[str] | None = None,
+        unknown: Collection[str] = (),
+        unfit: Collection[str] = (),
+    ) -> bool:
         """Whether `claim(…, alone=True)` would find a job."""
 
     def settle(self, ends: Sequence[Ended]) -> list[Settled]:
@@ -168,13 +251,22 @@ class Store(Protocol):
     def next_due(self) -> int | None:
         """When the next delayed or retrying job becomes due (µs), if any."""
 
-    def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> int:
-        """Delete up to `limit` jobs that ended longer than `keep` ago, with their attempts. Returns how many."""
+    def next_expiry(self) -> int | None:
+        """When the next queued job will be too late to be useful (µs), if any."""
+
+    def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> Pruned:
+        """Delete up to `limit` jobs that ended longer than `keep` ago, with their attempts."""
+
+    def files_in_use(self, names: Collection[str]) -> set[str]:
+        """Which of these stored files some job uses."""
 
     # ---- people
 
     def get(self, job_id: str) -> JobRecord:
         """One job. Raises JobNotFound."""
+
+    def circumstances(self, job_id: str) -> Circumstances:
+        """One job with all that decides whether it can start, read at one moment. Raises JobNotFound."""
 
     def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
         """Jobs that match, newest first; `before` (an id) pages on."""
@@ -205,8 +297,8 @@ class Store(Protocol):
     def oldest_ready(self) -> JobRecord | None:
         """The job that has been due for longest and that no worker has taken yet, paused or not."""
 
-    def queued_tasks(self) -> dict[str, int]:
-        """How many queued jobs there are of each task."""
+    def live(self) -> Iterator[LiveJob]:
+        """Every job that is queued or running when this begins and still is when its turn comes, in no order."""
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each view: scheduled, retrying, waiting, held, ready, running, and the ended states."""
@@ -223,21 +315,30 @@ def store_url(url: str) -> str:
     raise _nobody_understands(url)
 
 
-def open_store(url: str, *, clock: Clock | None = None, create: bool = True) -> Store:
+def open_store(
+    url: str,
+    *,
+    clock: Clock | None = None,
+    dice: Callable[[], float] = random.random,
+    create: bool = True,
+    read_only: bool = False,
+) -> Store:
     """Open the store of a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://user@host/base`.
 
     An SQLite file is made and migrated if need be. With `create=False` one that is not there is an error (a command
-    line never creates one). A PostgreSQL database is first connected to when it is used, and only `migrate` makes
-    tables in it. Without a clock, the store's own. Raises StoreUnusable with what is wrong and what to do.
+    line never creates one). With `read_only=True` it is neither made nor migrated nor written: `live` and `counts` can
+    then be asked whatever the age of its schema. A PostgreSQL database is first connected to when it is used, and only
+    `outlast migrate` makes tables in it. Without a clock, the store's own; `dice` are thrown for each retry. Raises
+    StoreUnusable with what is wrong and what to do.
     """
     if url.startswith("sqlite:"):
         from outlast.store.sqlite import SQLiteStore
 
-        return SQLiteStore(url, clock=clock or SystemClock(), create=create)
+        return SQLiteStore(url, clock=clock or SystemClock(), dice=dice, create=create, read_only=read_only)
     if is_postgres(url):
         from outlast.store.postgres import PostgresStore
 
-        return PostgresStore(url, clock=clock)
+        return PostgresStore(url, clock=clock, dice=dice, read_only=read_only)
     raise _nobody_understands(url)
 
 

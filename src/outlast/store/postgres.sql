@@ -41,14 +41,18 @@ WHERE held_by IS NOT NULL AND state = 'queued'
 GROUP BY held_by
 
 -- name: enter
-INSERT INTO workers (id, host, premises, pid, queues, slots, started_at, lease_until)
-VALUES (:id, :host, :premises, :pid, :queues, :slots, :started_at, :lease_until)
+INSERT INTO workers (id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving)
+VALUES (:id, :host, :premises, :pid, :queues, :slots, :started_at, :lease_until, :room, :unknown, :leaving)
 ON CONFLICT (id) DO UPDATE
 SET host = excluded.host, premises = excluded.premises, pid = excluded.pid, queues = excluded.queues, slots = excluded.slots,
-    started_at = excluded.started_at, lease_until = excluded.lease_until, unknown = '[]'
+    started_at = excluded.started_at, lease_until = excluded.lease_until, room = excluded.room,
+    unknown = excluded.unknown, leaving = excluded.leaving
 
 -- name: renew
 UPDATE workers SET lease_until = :until WHERE id = :worker
+
+-- name: report
+UPDATE workers SET room = :room, unknown = :unknown, leaving = :leaving WHERE id = :worker
 
 -- name: leave
 DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE worker = :worker)
@@ -57,7 +61,9 @@ DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE 
 DELETE FROM workers WHERE id = :worker
 
 -- name: workers
-SELECT id, host, premises, pid, queues, slots, started_at, lease_until FROM workers ORDER BY started_at, id
+SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving
+FROM workers
+ORDER BY started_at, id
 
 -- name: knows_worker
 -- Locked against whoever would take this worker for dead while it claims.
@@ -79,6 +85,9 @@ WHERE seq IN (
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
 )
+
+-- name: any_ready
+SELECT CAST(EXISTS (SELECT 1 FROM jobs WHERE ready = {ready}) AS int)
 
 -- name: next_due
 SELECT min(run_at) FROM jobs WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0
@@ -104,7 +113,7 @@ WITH fronts AS MATERIALIZED (
         FROM jobs
         WHERE ready = {ready} AND jobs.queue = served.queue COLLATE "C"
             AND (expires_at IS NULL OR expires_at > :now)
-            AND task <> ALL(:unknown)
+            AND task <> ALL(CAST(:unknown AS text[])) AND id <> ALL(CAST(:unfit AS text[]))
         ORDER BY priority DESC, run_at, seq
         LIMIT :limit
         FOR UPDATE SKIP LOCKED
@@ -120,9 +129,20 @@ RETURNING
     -priority, run_at, jobs.seq,
     id, attempt, task, luggage, failures, retry, timeout, at_most_once, CAST(deaths > 0 AS int), context
 
+-- name: claim_one
+UPDATE jobs
+SET state = 'running', ready = 0, attempt = attempt + 1, worker = :worker, started_at = :now
+WHERE id = :id AND state = 'queued' AND held_by IS NULL AND waiting = 0
+    AND (expires_at IS NULL OR expires_at > :now)
+    AND queue NOT IN (SELECT name FROM queues)
+RETURNING
+    -priority, run_at, jobs.seq,
+    id, attempt, task, luggage, failures, retry, timeout, at_most_once, CAST(deaths > 0 AS int), context
+
 -- name: any_suspect
 SELECT 1 FROM jobs
-WHERE ready = 2 AND queue = ANY(:queues) AND (expires_at IS NULL OR expires_at > :now) AND task <> ALL(:unknown)
+WHERE ready = 2 AND queue = ANY(CAST(:queues AS text[])) AND (expires_at IS NULL OR expires_at > :now) AND task <> ALL(CAST(:unknown AS text[]))
+    AND id <> ALL(CAST(:unfit AS text[]))
 LIMIT 1
 
 -- name: succeed
@@ -135,7 +155,7 @@ RETURNING jobs.id, jobs.attempt, jobs.failures, jobs.next_id
 -- name: standing
 SELECT
     failures, max_attempts, deaths, rescues, retry, at_most_once, cancel_requested_at IS NOT NULL,
-    run_at, worker, started_at, next_id
+    run_at, worker, started_at, seq, next_id
 FROM jobs
 WHERE id = :id AND attempt = :attempt AND state = 'running'
 FOR UPDATE
@@ -163,11 +183,17 @@ RETURNING state, next_id
 -- name: asked_to_cancel
 SELECT id, attempt FROM jobs WHERE worker = :worker AND cancel_requested_at IS NOT NULL
 
+-- name: contexts_of
+SELECT id, context FROM jobs WHERE worker = :worker
+
 -- name: running_of
 SELECT id, attempt FROM jobs WHERE worker = :worker ORDER BY seq
 
+-- name: next_expiry
+SELECT min(expires_at) FROM jobs WHERE expires_at IS NOT NULL AND state = 'queued'
+
 -- name: overdue
-SELECT seq, id, attempt, failures, deaths, rescues
+SELECT seq, id, attempt, context, failures, deaths, rescues
 FROM jobs
 WHERE state = 'queued' AND expires_at IS NOT NULL AND expires_at <= :now
 ORDER BY expires_at
@@ -190,6 +216,18 @@ WHERE seq IN (
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
 )
+RETURNING files
+
+-- name: keep_file
+UPDATE jobs
+SET files = CAST(CAST(coalesce(files, '[]') AS jsonb) || to_jsonb(CAST(:file AS text)) AS text)
+WHERE id = :id
+
+-- name: files_in_use
+SELECT DISTINCT each.name
+FROM jobs
+CROSS JOIN LATERAL jsonb_array_elements_text(CAST(jobs.files AS jsonb)) AS each (name)
+WHERE jobs.files IS NOT NULL AND each.name = ANY(CAST(:names AS text[]))
 
 -- name: find
 SELECT
@@ -248,6 +286,39 @@ SELECT queue, NULL, 0, count(*), 0 FROM jobs WHERE worker IS NOT NULL GROUP BY q
 UNION ALL
 SELECT queue, NULL, 0, 0, count(*) FROM jobs WHERE state = 'failed' GROUP BY queue
 
+-- name: place
+SELECT seq, priority, run_at, ready, waiting, held_by IS NOT NULL AS held, deaths > 0 AS suspect
+FROM jobs
+WHERE id = :id
+
+-- name: job_before
+-- The one that lets it go lies a little before it: they were written together.
+SELECT seq, id FROM jobs WHERE seq < :seq AND next_id = :id ORDER BY seq DESC LIMIT 1
+
+-- name: is_paused
+SELECT EXISTS (SELECT 1 FROM queues WHERE name = :name)
+
+-- name: count_running
+SELECT count(*) FROM jobs WHERE worker = :worker
+
+-- name: ahead
+-- What this worker would take before a job: that which is ready, and that which its next claim makes ready.
+SELECT count(*) FROM (
+    SELECT 1 FROM (
+        SELECT seq, queue, priority, run_at, task, expires_at FROM jobs WHERE ready = {ready}
+        UNION ALL
+        SELECT seq, queue, priority, run_at, task, expires_at FROM jobs
+        WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at <= :now
+            AND 1 + CAST(deaths > 0 AS int) = {ready}
+    ) AS jobs_ahead
+    WHERE (-priority, run_at, seq) < (-CAST(:priority AS int), :run_at, :seq)
+        AND (CAST(:queues AS text[]) IS NULL OR queue = ANY(CAST(:queues AS text[])))
+        AND queue NOT IN (SELECT name FROM queues)
+        AND (expires_at IS NULL OR expires_at > :now)
+        AND task <> ALL(CAST(:unknown AS text[]))
+    LIMIT :most
+) AS counted
+
 -- name: ids_like
 SELECT id FROM jobs WHERE id >= :part AND id < :part || '~'
 UNION
@@ -260,8 +331,15 @@ WHERE state = 'queued' AND held_by IS NULL AND waiting = 0 AND (ready > 0 OR run
 ORDER BY run_at, seq
 LIMIT 1
 
--- name: queued_tasks
-SELECT task, count(*) FROM jobs WHERE state = 'queued' GROUP BY task ORDER BY task
+-- name: live_places
+SELECT seq FROM jobs WHERE state = 'queued'
+UNION ALL
+SELECT seq FROM jobs WHERE worker IS NOT NULL
+
+-- name: live
+SELECT id, task, luggage, state = 'running'
+FROM jobs
+WHERE seq = ANY(CAST(:places AS bigint[])) AND (state = 'queued' OR state = 'running')
 
 -- name: counts
 SELECT

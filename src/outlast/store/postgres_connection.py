@@ -34,8 +34,9 @@ _TIME = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 class PostgresConnection:
     """A connection, owned by one thread."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, any_version: bool = False) -> None:
         self.address = address
+        self._any_version = any_version
         self.clock: DatabaseClock = clock_of(address.told)
         self._told = address.told
         self._connection: driver.Connection | None = None
@@ -72,6 +73,10 @@ class PostgresConnection:
         names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
+    def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query, one by one."""
+        yield from self.execute(sql)
+
     def _once(self, sql: str, parameters: Parameters = _NOTHING) -> driver.Cursor:
         connection = self._opened()
         try:
@@ -105,6 +110,20 @@ class PostgresConnection:
     def own_transaction(self, *, flush: bool = False) -> AbstractContextManager[None]:
         """A block that is flushed only if it is the outermost: one that it joins decides for itself."""
         return self.transaction(flush=flush and not self._depth)
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """A block whose reads all see the same moment."""
+        if self._depth:
+            yield
+            return
+        self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            self._roll_back()
 
     def flush(self) -> None:
         """Put on disk what this connection has committed without a flush."""
@@ -188,7 +207,8 @@ class PostgresConnection:
         connection = driver.connect(self.address)
         self._not_before = 0.0
         try:
-            require_schema(connection, self.address)
+            if not self._any_version:
+                require_schema(connection, self.address)
             self._measure(connection)
         except BaseException:
             connection.close()

@@ -2,6 +2,7 @@
 -- `{which}` stands for the conditions of a JobFilter, `{ready}` for 1, or 2 for jobs that run alone.
 -- SQLite uses a partial index only where the WHERE repeats the index's own, hence `ready > 0 AND ready = 1`; and it plans
 -- a statement anew each time it is run if a parameter stands where an index has a constant: `ready = ?` takes 30 µs more.
+-- Parameters have names, but for the three statements that are run for each of many rows.
 
 -- name: insert
 INSERT INTO jobs (
@@ -28,32 +29,37 @@ WHERE ready = 0 AND state = 'queued' AND held_by IS NOT NULL
 GROUP BY held_by
 
 -- name: enter
-INSERT OR REPLACE INTO workers (id, host, premises, pid, queues, slots, started_at, lease_until)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT OR REPLACE INTO workers (id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving)
+VALUES (:id, :host, :premises, :pid, :queues, :slots, :started_at, :lease_until, :room, :unknown, :leaving)
 
 -- name: renew
-UPDATE workers SET lease_until = ? WHERE id = ?
+UPDATE workers SET lease_until = :until WHERE id = :worker
+
+-- name: report
+UPDATE workers SET room = :room, unknown = :unknown, leaving = :leaving WHERE id = :worker
 
 -- name: leave
 DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE worker = :worker)
 
 -- name: forget
-DELETE FROM workers WHERE id = ?
+DELETE FROM workers WHERE id = :worker
 
 -- name: workers
-SELECT id, host, premises, pid, queues, slots, started_at, lease_until FROM workers ORDER BY started_at, id
+SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving
+FROM workers
+ORDER BY started_at, id
 
 -- name: knows_worker
-SELECT 1 FROM workers WHERE id = ?
+SELECT 1 FROM workers WHERE id = :worker
 
 -- name: promote
 UPDATE jobs
 SET ready = 1 + (deaths > 0)
 WHERE seq IN (
     SELECT seq FROM jobs
-    WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at <= ?
+    WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at <= :now
     ORDER BY run_at
-    LIMIT ?
+    LIMIT :limit
 )
 
 -- name: next_due
@@ -81,8 +87,19 @@ FROM jobs
 WHERE ready > 0 AND ready = {ready} AND queue = :queue
     AND (expires_at IS NULL OR expires_at > :now)
     AND task NOT IN (SELECT value FROM json_each(:unknown))
+    AND id NOT IN (SELECT value FROM json_each(:unfit))
 ORDER BY priority DESC, run_at, seq
 LIMIT :limit
+
+-- name: free_to_start
+SELECT
+    -priority, run_at, seq, next_id,
+    id, attempt + 1, task, luggage, failures, retry, timeout, at_most_once, deaths > 0,
+    context
+FROM jobs
+WHERE id = :id AND state = 'queued' AND held_by IS NULL AND waiting = 0
+    AND (expires_at IS NULL OR expires_at > :now)
+    AND queue NOT IN (SELECT name FROM queues)
 
 -- name: claim
 UPDATE jobs
@@ -99,7 +116,7 @@ SELECT
     failures, max_attempts, deaths, rescues, retry, at_most_once, cancel_requested_at IS NOT NULL,
     run_at, worker, started_at, seq, next_id
 FROM jobs
-WHERE id = ? AND attempt = ? AND state = 'running'
+WHERE id = :id AND attempt = :attempt AND state = 'running'
 
 -- name: end
 UPDATE jobs
@@ -109,7 +126,7 @@ WHERE id = :id AND attempt = :attempt AND state = 'running'
 
 -- name: keep_attempt
 INSERT INTO attempts (job_id, attempt, outcome, error, traceback, worker, started_at, ended_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (:id, :attempt, :outcome, :error, :traceback, :worker, :started_at, :now)
 
 -- name: let_go
 UPDATE jobs
@@ -119,22 +136,28 @@ WHERE id = :id AND waiting = 1
 RETURNING state, next_id
 
 -- name: asked_to_cancel
-SELECT id, attempt FROM jobs WHERE worker = ? AND cancel_requested_at IS NOT NULL
+SELECT id, attempt FROM jobs WHERE worker = :worker AND cancel_requested_at IS NOT NULL
 
 -- name: running_of
-SELECT id, attempt FROM jobs WHERE worker = ? ORDER BY seq
+SELECT id, attempt FROM jobs WHERE worker = :worker ORDER BY seq
+
+-- name: contexts_of
+SELECT id, context FROM jobs WHERE worker = :worker
 
 -- name: overdue
-SELECT seq, id, attempt, failures, deaths, rescues
+SELECT seq, id, attempt, context, failures, deaths, rescues
 FROM jobs
-WHERE state = 'queued' AND expires_at IS NOT NULL AND expires_at <= ?
+WHERE state = 'queued' AND expires_at IS NOT NULL AND expires_at <= :now
 ORDER BY expires_at
-LIMIT ?
+LIMIT :limit
+
+-- name: next_expiry
+SELECT min(expires_at) FROM jobs WHERE expires_at IS NOT NULL AND state = 'queued'
 
 -- name: expire
 UPDATE jobs
-SET state = 'failed', ready = 0, held_by = NULL, finished_at = ?, reason = ?, error = ?
-WHERE seq = ?
+SET state = 'failed', ready = 0, held_by = NULL, finished_at = :now, reason = :reason, error = :error
+WHERE seq = :seq
 RETURNING waiting, next_id
 
 -- name: prune
@@ -145,6 +168,15 @@ WHERE seq IN (
     ORDER BY finished_at
     LIMIT :limit
 )
+RETURNING files
+
+-- name: keep_file
+UPDATE jobs SET files = json_insert(coalesce(files, '[]'), '$[#]', :file) WHERE id = :id
+
+-- name: files_in_use
+SELECT DISTINCT each.value
+FROM jobs, json_each(jobs.files) AS each
+WHERE jobs.files IS NOT NULL AND each.value IN (SELECT value FROM json_each(:names))
 
 -- name: find
 SELECT
@@ -165,7 +197,7 @@ SELECT coalesce(
 -- name: attempts
 SELECT job_id, attempt, outcome, error, traceback, worker, started_at, ended_at
 FROM attempts
-WHERE job_id = ?
+WHERE job_id = :job
 ORDER BY attempt
 
 -- name: cancel_queued
@@ -189,10 +221,10 @@ WHERE {which}
 RETURNING id
 
 -- name: pause
-INSERT INTO queues (name, paused_at) VALUES (?, ?) ON CONFLICT (name) DO NOTHING
+INSERT INTO queues (name, paused_at) VALUES (:name, :now) ON CONFLICT (name) DO NOTHING
 
 -- name: resume
-DELETE FROM queues WHERE name = ?
+DELETE FROM queues WHERE name = :name
 
 -- name: queues
 SELECT name, paused_at, 0, 0, 0 FROM queues
@@ -204,6 +236,39 @@ UNION ALL
 SELECT queue, NULL, 0, count(*), 0 FROM jobs WHERE worker IS NOT NULL GROUP BY queue
 UNION ALL
 SELECT queue, NULL, 0, 0, count(*) FROM jobs WHERE state = 'failed' GROUP BY queue
+
+-- name: place
+SELECT seq, priority, run_at, ready, waiting, held_by IS NOT NULL AS held, deaths > 0 AS suspect
+FROM jobs
+WHERE id = :id
+
+-- name: job_before
+-- The one that lets it go lies a little before it: they were written together.
+SELECT seq, id FROM jobs WHERE seq < :seq AND next_id = :id ORDER BY seq DESC LIMIT 1
+
+-- name: is_paused
+SELECT EXISTS (SELECT 1 FROM queues WHERE name = :name)
+
+-- name: count_running
+SELECT count(*) FROM jobs WHERE worker = :worker
+
+-- name: ahead
+-- What this worker would take before a job: that which is ready, and that which its next claim makes ready.
+SELECT count(*) FROM (
+    SELECT 1 FROM (
+        SELECT seq, queue, priority, run_at, task, expires_at FROM jobs WHERE ready > 0 AND ready = {ready}
+        UNION ALL
+        SELECT seq, queue, priority, run_at, task, expires_at FROM jobs
+        WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at <= :now
+            AND 1 + (deaths > 0) = {ready}
+    )
+    WHERE (-priority, run_at, seq) < (-:priority, :run_at, :seq)
+        AND (:queues = 'null' OR queue IN (SELECT value FROM json_each(:queues)))
+        AND queue NOT IN (SELECT name FROM queues)
+        AND (expires_at IS NULL OR expires_at > :now)
+        AND task NOT IN (SELECT value FROM json_each(:unknown))
+    LIMIT :most
+)
 
 -- name: ids_like
 SELECT id FROM jobs WHERE id >= :part AND id < :part || '~'
@@ -218,22 +283,23 @@ WHERE seq = (
         SELECT seq, run_at FROM jobs WHERE ready > 0
         UNION ALL
         SELECT seq, run_at FROM jobs
-        WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at <= ?
+        WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at <= :now
     )
     ORDER BY run_at, seq
     LIMIT 1
 )
 
--- name: queued_tasks
-SELECT task, count(*)
+-- name: live_places
+SELECT seq FROM jobs WHERE ready > 0
+UNION ALL
+SELECT seq FROM jobs WHERE ready = 0 AND state = 'queued'
+UNION ALL
+SELECT seq FROM jobs WHERE worker IS NOT NULL
+
+-- name: live
+SELECT id, task, luggage, state = 'running'
 FROM jobs
-WHERE seq IN (
-    SELECT seq FROM jobs WHERE ready > 0
-    UNION ALL
-    SELECT seq FROM jobs WHERE ready = 0 AND state = 'queued'
-)
-GROUP BY task
-ORDER BY task
+WHERE seq IN (SELECT value FROM json_each(:places)) AND (+state = 'queued' OR +state = 'running')
 
 -- name: counts
 SELECT

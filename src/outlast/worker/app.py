@@ -76,13 +76,14 @@ def _log_level() -> str:
 
 @asynccontextmanager
 async def lifespan_of(queue: TaskQueue) -> AsyncIterator[None]:
-    """What a child enters before it runs jobs: the queue's `worker_lifespan` if given, else the app's own lifespan."""
-    async with _lifespan(queue) as state:
+    """What a child enters before it runs jobs: first the app's telemetry, which sees the rest to its end."""
+    async with queue.telemetry(), _own_lifespan(queue) as state:
         queue.state = state or {}
         yield
 
 
-def _lifespan(queue: TaskQueue) -> AbstractAsyncContextManager[Any]:
+def _own_lifespan(queue: TaskQueue) -> AbstractAsyncContextManager[Any]:
+    """The queue's `worker_lifespan` if given, else the app's own lifespan."""
     if queue.worker_lifespan is not None:
         return queue.worker_lifespan(queue.app)
     if queue.app is not None:

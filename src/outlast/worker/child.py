@@ -34,7 +34,7 @@ from outlast.errors import AppNotFound, TaskUnknown
 from outlast.job import Claimed, Outcome
 from outlast.queue import TaskQueue
 from outlast.target import Target
-from outlast.worker import executor
+from outlast.worker import executor, log_records, sweeps
 from outlast.worker.app import find_queue, lifespan_of
 from outlast.worker.outcomes import to_message
 from outlast.worker.threads import Threads
@@ -47,6 +47,7 @@ def main(descriptor: int) -> None:
     role.enter_worker()
     _tell_crashes()
     _tell_lines()
+    log_records.install()
     _ignore_signals()
     channel = Channel(socket.socket(fileno=descriptor))
     verb, orders = channel.receive()
@@ -54,7 +55,7 @@ def main(descriptor: int) -> None:
     locks.acquire(Path(orders["lock"]))
     try:
         queue = _imported(Target.from_message(orders["target"]), orders["url"])
-        _run(Child(channel, orders["slots"], queue).serve())
+        _run(Child(channel, orders["slots"], queue, orders["url"]).serve())
     except BaseException as error:
         channel.send("unready", _why(error))
         raise SystemExit(1) from None
@@ -144,9 +145,10 @@ def _end_with_forks() -> NoReturn:
 class Child:
     """Runs what the supervisor sends, and answers with outcomes."""
 
-    def __init__(self, channel: Channel, slots: int, queue: TaskQueue) -> None:
+    def __init__(self, channel: Channel, slots: int, queue: TaskQueue, url: str) -> None:
         self._channel = channel
         self._queue = queue
+        self._may_sweep = queue.url == url  # by another store, files in use would look unused
         self._threads = Threads(slots)
         self._threaded: dict[str, int] = {}  # job → its thread; 0 before it has one
         self._tasks: dict[str, asyncio.Task[None]] = {}  # the loop's own
@@ -178,6 +180,9 @@ class Child:
             self._begin([Claimed(*job) for job in rest[0]])
         elif verb == "stop":
             self._stop(rest[0])
+        elif verb == "sweep" and self._may_sweep:
+            sweep = partial(sweeps.sweep, self._queue.sweep_files, rest[0])
+            threading.Thread(target=sweep, name="outlast-sweeper", daemon=True).start()
         elif verb == "quit":
             self._loop.call_soon_threadsafe(self._quit.set)
 

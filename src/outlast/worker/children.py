@@ -108,6 +108,10 @@ class Child:
     def stop(self, job_id: str) -> None:
         self._peer.send("stop", job_id)
 
+    def sweep(self, names: list[str] | None) -> None:
+        """Delete stored files that no job uses: of these, or of all. It has the app, which knows where they lie."""
+        self._peer.send("sweep", names)
+
     def quit(self) -> None:
         """Leave the app's lifespan and end."""
         self.is_leaving = self.is_quitting = True

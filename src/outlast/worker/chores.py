@@ -16,14 +16,15 @@ from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from outlast import locks
 from outlast.address import is_postgres
 from outlast.clock import span
 from outlast.premises import Premises
 from outlast.store import Store, WorkerRecord
+from outlast.store.liveness import is_alive
 from outlast.worker import events
-from outlast.worker.membership import is_alive
 
 _PRUNED = 1000
 """Jobs pruned in a round: a few milliseconds."""
@@ -33,11 +34,18 @@ _HELD_ELSEWHERE = timedelta(minutes=1)
 """How long a server on a machine without a living worker may hold a job: nobody can see whether it lives."""
 
 
-def do(store: Store, premises: Premises, worker: str, retention: timedelta) -> bool:
-    """All of them, once. True when there is more to prune than one round takes. Raises StoreError."""
+class Done(NamedTuple):
+    """What a round leaves to do: whether there is more to prune than it took, and files that may be unused now."""
+
+    is_more: bool
+    files: list[str]
+
+
+def do(store: Store, premises: Premises, worker: str, retention: timedelta) -> Done:
+    """All of them, once. Raises StoreError."""
     events.expired(store.expire())
     others = [other for other in store.workers() if other.id != worker]
-    living = [other for other in others if is_alive(store, premises, other)]
+    living = [other for other in others if is_alive(store, other, premises)]
     for other in others:
         if other not in living:
             _rescue(store, premises, other)
@@ -45,7 +53,8 @@ def do(store: Store, premises: Premises, worker: str, retention: timedelta) -> b
         if _has_left(server, since, store, premises, living):
             events.unheld(server, store.unhold(server))
             premises.server(server).unlink(missing_ok=True)
-    return store.prune(retention, limit=_PRUNED) == _PRUNED
+    pruned = store.prune(retention, limit=_PRUNED)
+    return Done(pruned.jobs == _PRUNED, pruned.files)
 
 
 def _has_left(

@@ -1,6 +1,7 @@
 """What happens in a worker, worded in one place: one log line an event, by the standard `logging`.
 
-A line that speaks of a job has its id, task and attempt; the end of an attempt also has its duration.
+A line that speaks of a job has its id, task and attempt, and the id of its request; the end of an attempt also has its
+duration.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
+from outlast import request_id
 from outlast.address import shown
 from outlast.clock import steady
 from outlast.job import Claimed, State
@@ -71,6 +73,19 @@ def lease_lost(worker: str, jobs: int) -> None:
     )
 
 
+def files_swept(names: list[str]) -> None:
+    if names:
+        _log.info("deleted %d stored files that no job uses any more", len(names))
+
+
+def sweep_failed(error: Exception) -> None:
+    _log.warning(
+        "stored files could not be looked through for what no job uses any more: %s: %s; trying again later",
+        type(error).__name__,
+        error,
+    )
+
+
 def clock_jumped(seconds: float) -> None:
     _log.warning(
         "the clock was set by %+.1f s: delays, expiry and retention go by the new time; running jobs, timeouts and "
@@ -125,7 +140,7 @@ def rescued(worker: str, jobs: Sequence[Settled]) -> None:
     if jobs:
         _log.warning("rescued %d jobs of the dead worker %s", len(jobs), worker)
     for job in jobs:
-        _jobs.info("rescued id=%s attempt=%d", job.id, job.attempt)
+        _jobs.info("rescued id=%s attempt=%d%s", job.id, job.attempt, request_id.told(job.context))
 
 
 def unheld(server: str, jobs: int) -> None:
@@ -140,14 +155,19 @@ def unheld(server: str, jobs: int) -> None:
 
 def expired(jobs: Sequence[Settled]) -> None:
     for job in jobs:
-        _jobs.warning("expired id=%s attempt=%d", job.id, job.attempt)
+        _jobs.warning("expired id=%s attempt=%d%s", job.id, job.attempt, request_id.told(job.context))
 
 
 def attempt_started(running: Running) -> None:
     if _jobs.isEnabledFor(logging.DEBUG):
         job = running.job
         _jobs.debug(
-            "started id=%s task=%s attempt=%d child=%d", job.id, job.task, job.attempt, running.child.pid
+            "started id=%s task=%s attempt=%d child=%d%s",
+            job.id,
+            job.task,
+            job.attempt,
+            running.child.pid,
+            request_id.told(job.context),
         )
 
 
@@ -171,12 +191,13 @@ def attempt_ended(running: Begun, settled: Settled) -> None:
     seconds = steady() - running.since
     _jobs.log(
         level,
-        "%s id=%s task=%s attempt=%d duration=%.3fs%s",
+        "%s id=%s task=%s attempt=%d duration=%.3fs%s%s",
         _word(ending),
         job.id,
         job.task,
         job.attempt,
         seconds,
+        request_id.told(job.context),
         _detail(ending),
     )
     if ending is not None and ending.traceback:

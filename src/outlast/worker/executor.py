@@ -11,20 +11,25 @@ import inspect
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from types import CoroutineType, TracebackType
 from typing import Any
 
-from outlast import names
+from outlast import context, names, request_id
 from outlast.clock import span
+from outlast.context import Carried
 from outlast.errors import Fail, LuggageMisfit, Retry, Snooze, TaskUnknown
+from outlast.files.freight import Freight
 from outlast.job import Claimed, Erred, NewJob, Outcome, Released, Snoozed, Stopped, Succeeded
 from outlast.luggage import Signature, pack_value
+from outlast.luggage.parcel import has_files
+from outlast.luggage.stand_in import stood_for
 from outlast.queue import Solve, TaskQueue
 from outlast.retry import StoredPolicy
 from outlast.task import Task
+from outlast.worker import arrivals
+from outlast.worker.surroundings import Surroundings
 
 InThread = Callable[[Claimed, Callable[[], Any]], Awaitable[Any]]
 """Runs a part of an attempt in a thread, in the context of the caller."""
@@ -38,16 +43,6 @@ _LONGEST_TRACEBACK = 100_000
 """Characters kept of an error: a message may quote the whole of what it complains about."""
 
 
-@dataclass(frozen=True, slots=True)
-class CurrentJob:
-    """The job that the running code belongs to."""
-
-    id: str
-    attempt: int
-    task: str
-    failures: int
-
-
 @dataclass(slots=True)
 class Run:
     """A call that is ready to be made."""
@@ -57,6 +52,8 @@ class Run:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     is_async: bool
+    freight: Freight
+    carried: Carried
     solve: Solve | None = None
     """What fills its other parameters, around the call, on the loop."""
     error: BaseException | None = None
@@ -70,54 +67,74 @@ class Run:
 
 _Function = tuple[Callable[..., Any], Signature, bool, Solve | None]
 _log = logging.getLogger("outlast.worker")
-_current: ContextVar[Claimed | None] = ContextVar("outlast_current_job", default=None)
 _functions: dict[tuple[str, TaskQueue], _Function] = {}
-
-
-def current_job() -> CurrentJob | None:
-    """The job that is running this code; None outside a task."""
-    job = _current.get()
-    return None if job is None else CurrentJob(job.id, job.attempt, job.task, job.failures)
 
 
 def begin(job: Claimed, queue: TaskQueue) -> Run | Outcome:
     """The call that a job of a queue asks for, or what its attempt came to if there is none to make.
 
+    What lies in a stored file is not fetched here but by the call itself.
+
     Raises TaskUnknown when this code does not have the task: the job then waits for a worker that does.
     """
-    func, signature, is_async, solve = _functions.get((job.task, queue)) or _find(job.task, queue)
     try:
-        args, kwargs = signature.unpack(job.luggage)
-    except LuggageMisfit as error:
-        note = f"{error}; waits for code that fits it"
-        return Released(note, MISFIT_PAUSE, begun=False)
+        return call_of(job, queue)
+    except TaskUnknown:
+        raise
     except BaseException as error:  # the user's classes may raise anything
-        return _erred(job, error)
-    return Run(job, func, args, kwargs, is_async, solve)
+        return _not_begun(job, error)
+
+
+def call_of(job: Claimed, queue: TaskQueue) -> Run:
+    """The call that a job asks for. Raises TaskUnknown, LuggageMisfit, or whatever the user's classes raise."""
+    func, signature, is_async, solve = _functions.get((job.task, queue)) or _find(job.task, queue)
+    freight, carried = queue.freight, context.read(job.context, queue.context, job.id)
+    if arrivals.are_in(job.luggage):
+        call = arrivals.awaited_call if is_async else arrivals.plain_call
+        return Run(job, call(func, signature, job, freight), (), {}, is_async, freight, carried, solve)
+    args, kwargs = signature.unpack(job.luggage)
+    return Run(job, func, args, kwargs, is_async, freight, carried, solve)
+
+
+def require_fit(job: Claimed, queue: TaskQueue) -> None:
+    """Raise what an attempt would meet before the task's code is entered, files aside: these are not fetched."""
+    call_of(job, queue)
+    if has_files(job.luggage) and stood_for(job.luggage) is None:
+        _, signature, *_ = _functions[job.task, queue]
+        signature.unpack(job.luggage, arrivals.unread)
+
+
+def _not_begun(job: Claimed, error: BaseException) -> Outcome:
+    if isinstance(error, LuggageMisfit):
+        return Released(f"{error}; waits for code that fits it", MISFIT_PAUSE, begun=False)
+    return _erred(job, error)
 
 
 def run(call: Run) -> Outcome:
     """Call a `def` task in this thread."""
-    token = _current.set(call.job)
     try:
-        return _succeeded(call, call.func(*call.args, **call.kwargs))
+        with Surroundings(call.job, call.carried):
+            return _stored(call, _succeeded(call, call.func(*call.args, **call.kwargs)))
     except BaseException as error:
         return _outcome(call, error)
-    finally:
-        _current.reset(token)
 
 
 async def arun(call: Run, in_thread: InThread) -> Outcome:
     """Await an `async def` task, or any that declares dependencies. Its cancellation is an outcome too."""
-    token = _current.set(call.job)
     try:
-        if call.solve is None:
-            return _succeeded(call, await call.func(*call.args, **call.kwargs))
-        return _succeeded(call, *await call.solve(partial(_proceed, call, in_thread)))
+        with Surroundings(call.job, call.carried):
+            outcome = await _awaited(call, in_thread)
+        if outcome.result is not None and call.freight.is_bulky(outcome.result):
+            return await asyncio.to_thread(_stored, call, outcome)
+        return outcome
     except BaseException as error:
         return _outcome(call, error)
-    finally:
-        _current.reset(token)
+
+
+async def _awaited(call: Run, in_thread: InThread) -> Succeeded:
+    if call.solve is None:
+        return _succeeded(call, await call.func(*call.args, **call.kwargs))
+    return _succeeded(call, *await call.solve(partial(_proceed, call, in_thread)))
 
 
 async def _proceed(call: Run, in_thread: InThread, /, **solved: Any) -> Any:
@@ -144,28 +161,45 @@ CALLERS = (run.__code__, caught.__code__)
 
 
 def _find(task: str, queue: TaskQueue) -> _Function:
+    found = _task(task)
+    func = found.func if isinstance(found, Task) else found
+    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        raise TaskUnknown(f"{task} is a generator function in this code: nothing of its body would run")
     try:
-        found = names.resolve(task)
-    except BaseException as error:  # importing its module may even end the process
-        raise TaskUnknown(_told(error, f"{task} cannot be imported")) from error
-    func = getattr(found, "func", found)  # a Task wraps its function
-    if not callable(func):
-        raise TaskUnknown(f"{task} is not a function in this code")
-    try:
-        signature = Signature.of(func)
         solve = (found.queue if isinstance(found, Task) else queue).solve_of(func)
-        entry = (func, signature, inspect.iscoroutinefunction(func), solve)
+        entry = (func, Signature.of(func), inspect.iscoroutinefunction(func), solve)
     except Exception as error:
         raise TaskUnknown(_told(error, f"{task} cannot be called in this code")) from error
     _functions[task, queue] = entry
     return entry
 
 
+def _task(task: str) -> Callable[..., Any]:
+    """By its name; where that leads to none, by the alias of another."""
+    try:
+        return _named(task)
+    except TaskUnknown:
+        renamed = TaskQueue.renamed(task)
+        if renamed is None:
+            raise
+        return _named(renamed)
+
+
+def _named(task: str) -> Callable[..., Any]:
+    try:
+        found = names.resolve(task)
+    except BaseException as error:  # importing its module may even end the process
+        raise TaskUnknown(_told(error, f"{task} cannot be imported")) from error
+    if not callable(found):
+        raise TaskUnknown(f"{task} is not a function in this code")
+    return found
+
+
 def _told(error: BaseException, what: str) -> str:
     return str(error) if isinstance(error, names.NotFound) else f"{what}: {type(error).__name__}: {error}"
 
 
-def _succeeded(call: Run, result: Any, added: Sequence[NewJob] = ()) -> Outcome:
+def _succeeded(call: Run, result: Any, added: Sequence[NewJob] = ()) -> Succeeded:
     if result is None:
         return Succeeded(None, tuple(added))
     if type(result) is CoroutineType:
@@ -175,11 +209,27 @@ def _succeeded(call: Run, result: Any, added: Sequence[NewJob] = ()) -> Outcome:
             "is `async def`, so make the decorator's wrapper `async def` too"
         )
     try:
-        return Succeeded(pack_value(result), tuple(added))
+        return Succeeded(pack_value(result, limit=call.freight.text_limit), tuple(added))
     except Exception as error:
-        # The work is done; only its result cannot be kept. To fail it would do the work again.
-        _log.warning("result not kept id=%s task=%s: %s", call.job.id, call.job.task, error)
-        return Succeeded(None, tuple(added))
+        return _without_result(call, error, added)
+
+
+def _stored(call: Run, outcome: Succeeded) -> Succeeded:
+    """With its result in a file, if it is too large for a row."""
+    if outcome.result is None or not call.freight.is_bulky(outcome.result):
+        return outcome
+    try:
+        result, file = call.freight.stow_text(outcome.result)
+        return Succeeded(result, outcome.added, file)
+    except Exception as error:
+        return _without_result(call, error, outcome.added)
+
+
+def _without_result(call: Run, error: Exception, added: Sequence[NewJob]) -> Succeeded:
+    """The work is done; only its result cannot be kept. To fail it would do the work again."""
+    job = call.job
+    _log.warning("result not kept id=%s task=%s%s: %s", job.id, job.task, request_id.told(job.context), error)
+    return Succeeded(None, tuple(added))
 
 
 def _outcome(call: Run, error: BaseException) -> Outcome:
@@ -191,6 +241,8 @@ def _outcome(call: Run, error: BaseException) -> Outcome:
 
 
 def _meaning(job: Claimed, error: BaseException) -> Outcome:
+    if isinstance(error, arrivals.CannotBegin):
+        return _not_begun(job, error.why)
     if isinstance(error, Snooze):
         return Snoozed(span(error.delay))
     if isinstance(error, asyncio.CancelledError):

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import socket
 from datetime import timedelta
+from typing import NamedTuple
 
 from outlast import locks
-from outlast.address import is_postgres
-from outlast.clock import steady, to_instant, to_micros
+from outlast.clock import steady, to_instant
 from outlast.errors import StoreError
 from outlast.job import new_id
 from outlast.premises import Premises
@@ -21,6 +21,17 @@ from outlast.worker import events
 
 _TRY_AGAIN = 1.0
 """Seconds until a store that failed is asked again to know us."""
+
+
+class Standing(NamedTuple):
+    """What a worker says of itself, for those who ask why a job does not run."""
+
+    room: int
+    """Jobs it can have now: those it runs and those it could start."""
+    unknown: tuple[str, ...] = ()
+    """Tasks that its code lacks, and the ids of jobs that it leaves to other code because they do not fit its own."""
+    is_leaving: bool = False
+    """It claims no more by itself."""
 
 
 class Membership:
@@ -34,6 +45,8 @@ class Membership:
         """Whether the store knows this worker; one that it does not know claims nothing."""
         self.renew_at = 0.0
         """When the lease is to be renewed, on the steady clock."""
+        self.told: Standing | None = None
+        """What the store has been told of us since we entered."""
         self._premises = premises
         self._queues = queues
         self._slots = slots
@@ -69,8 +82,16 @@ class Membership:
             lease_until=now + self._lease,
         )
         store.enter(record)
-        self.is_known = True
+        self.is_known, self.told = True, None
         self._prolong(steady())
+
+    def has_news(self, standing: Standing) -> bool:
+        """Whether the store knows us, but not yet this of us."""
+        return self.is_known and standing != self.told
+
+    def report(self, store: Store, standing: Standing) -> None:
+        """Have the store know it. `told` is set by who commits. Raises StoreError."""
+        store.report(self.id, room=standing.room, unknown=standing.unknown, is_leaving=standing.is_leaving)
 
     def keep(self, store: Store) -> bool:
         """Renew the lease, or enter where the store does not know us yet. False when the lease is over.
@@ -114,15 +135,3 @@ class Membership:
         """The file stays while the store knows the worker: it says that the worker is dead."""
         if self._premises is not None:
             locks.release(self._premises.worker(self.id), remove=remove)
-
-
-def is_alive(store: Store, premises: Premises, worker: WorkerRecord) -> bool:
-    """Whether a worker lives. Where its lock can be seen the lock tells, whatever the clock says; else its lease.
-
-    Who uses a file is on its machine. Of others neither the host's name nor a process id would tell: two containers may
-    share both, and see none of each other.
-    """
-    lock = premises.worker(worker.id)
-    if not is_postgres(store.url) or (worker.premises == premises.id and lock.exists()):
-        return not locks.is_free(lock)
-    return to_micros(worker.lease_until) >= store.clock.now()

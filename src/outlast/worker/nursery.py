@@ -172,6 +172,10 @@ class Nursery:
         for pid, batch in batches.items():
             self.children[pid].run(batch)
 
+    def sweeper(self) -> Child | None:
+        """A child that can look through the stored files, which is no job and takes no slot."""
+        return next((child for child in self._staying() if child.is_ready), None)
+
     def reserve(self) -> bool:
         """Keep an idle child for jobs that must run alone, one more where all are busy. True once it is empty.
 

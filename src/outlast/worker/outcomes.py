@@ -21,8 +21,8 @@ def to_message(job_id: str, attempt: int, outcome: Outcome) -> list[Any]:
 def from_message(message: list[Any]) -> Ended:
     job_id, attempt, kind, *fields = message
     if kind == "Succeeded":
-        result, added = fields
-        return Ended(job_id, attempt, Succeeded(result, tuple(map(NewJob._make, added))))
+        result, added, file = fields
+        return Ended(job_id, attempt, Succeeded(result, tuple(map(NewJob._make, added)), file))
     return Ended(job_id, attempt, _KINDS[kind](*fields))
 
 

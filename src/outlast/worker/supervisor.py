@@ -3,7 +3,7 @@
 One loop, one thread. Each turn:
 
 1. wait for messages (servers' rows, children's outcomes), signals, or the next timer;
-2. one transaction: write the rows, settle what ended, claim for the slots that are free;
+2. one transaction: write the rows, settle what ended, claim for the slots that are free, say what has changed of us;
 3. answer the servers, hand the jobs to children;
 4. tend: lease, timeouts, cancels, dead and stuck children, dead workers, old jobs.
 
@@ -28,12 +28,14 @@ from outlast.store import Settled, Store, clock_of, open_store
 from outlast.worker import chores, events
 from outlast.worker.children import CANCEL, SHUTDOWN, TIMEOUT, Child, Running
 from outlast.worker.clock_watch import ClockWatch
-from outlast.worker.membership import Membership
+from outlast.worker.leftover import Leftover
+from outlast.worker.membership import Membership, Standing
 from outlast.worker.neighbours import Neighbours
 from outlast.worker.nursery import Nursery
 from outlast.worker.outcomes import from_message, unwritable
 from outlast.worker.seat import Seat, Write
 from outlast.worker.settings import DUTY_TAKEN, Settings
+from outlast.worker.sweeps import Sweeps
 
 _CHORES = 1.0
 _MORE_CHORES = 0.05
@@ -67,7 +69,7 @@ class Supervisor:
         self._neighbours = Neighbours(self._selector, self._on_ring)
         self._running: dict[str, Running] = {}
         self._ends: list[tuple[Running, Ended]] = []
-        self._unknown: set[str] = set()
+        self._leftover = Leftover()
         self._deadlines: list[tuple[float, str, int]] = []
         self._look = True
         """Whether something may be claimable that was not at the last claim."""
@@ -75,6 +77,7 @@ class Supervisor:
         """Whether somebody rang since cancels were last looked for."""
         self._suspicion = False
         """Whether there may be jobs that must run alone."""
+        self._sweeps = Sweeps()
         self._may_have_strays = False
         """Whether the store may say that we run what no child has."""
         self._next_chores = 0.0
@@ -142,7 +145,9 @@ class Supervisor:
     def _patience(self) -> float:
         """Seconds until something must be done that no message announces."""
         now = steady()
-        if self._can_claim() and self._look and self._nursery.free() > 0 and now >= self._pause_until:
+        if now >= self._pause_until and (
+            self._may_find_jobs() or self._membership.has_news(self._standing())
+        ):
             return 0.0
         timers = [
             self._next_chores,
@@ -159,6 +164,15 @@ class Supervisor:
         if self._leave_by is not None:
             timers.append(self._leave_by)
         return max(0.0, min(timers) - now)
+
+    def _may_find_jobs(self) -> bool:
+        return self._can_claim() and self._look and self._nursery.free() > 0
+
+    def _standing(self) -> Standing:
+        """What others should know of us. The jobs of children that take no more count as room that is taken."""
+        room = self._nursery.free() + len(self._running)
+        left = {*self._leftover.tasks(steady()), *self._leftover.jobs()}
+        return Standing(room, tuple(sorted(left)), not self._can_claim())
 
     def _on_ring(self) -> None:
         self._look = self._was_rung = True
@@ -177,7 +191,7 @@ class Supervisor:
             self._on_unknown(child, *rest)
         else:
             self._nursery.on_message(child, verb, *rest)
-            self._unknown.clear()  # a new child may have newer code
+            self._leftover.clear()  # a new child may have newer code
             self._look = True
 
     def _on_ended(self, child: Child, ends: list[list[Any]]) -> None:
@@ -185,7 +199,13 @@ class Supervisor:
             end = from_message(message)
             running = child.running.get(end.id)
             if running is not None and running.job.attempt == end.attempt:
+                self._leave_if_unfit(running.job, end.outcome)
                 self._end(running, Ended(end.id, end.attempt, running.came_to(end.outcome)))
+
+    def _leave_if_unfit(self, job: Claimed, outcome: Outcome) -> None:
+        """A child hands back of itself only what its code does not fit."""
+        if isinstance(outcome, Released):
+            self._leftover.add_job(job.id, job.task, steady() + outcome.delay / 1e6)
 
     def _on_stopping(self, child: Child, job_id: str, where: str, is_stuck: bool) -> None:
         running = child.running.get(job_id)
@@ -199,8 +219,8 @@ class Supervisor:
         running = child.running.get(job_id)
         if running is None:
             return
-        if task not in self._unknown:
-            self._unknown.add(task)
+        if task not in self._leftover.unknown:
+            self._leftover.unknown.add(task)
             events.task_unknown(task, why)
         self._end(
             running, Ended(job_id, attempt, Released(f"{why}; waits for a worker that has it", begun=False))
@@ -257,12 +277,15 @@ class Supervisor:
         if steady() < self._pause_until and not self._seat.writes:
             return
         looking = self._look and self._can_claim()
-        if not (self._seat.writes or self._ends or (looking and (self._nursery.free() or self._suspicion))):
+        standing = self._standing()
+        news = standing if self._membership.has_news(standing) else None
+        may_claim = looking and (self._nursery.free() or self._suspicion)
+        if not (self._seat.writes or self._ends or news or may_claim):
             return
         writes, ends = self._seat.writes, self._ends
         self._seat.writes = []
         try:
-            settled, claimed, alone = self._transact(writes, ends, looking)
+            settled, claimed, alone = self._transact(writes, ends, looking, news)
         except (NotConfirmed, StoreUnusable) as error:
             self._store_failed(writes, error)
             return
@@ -270,6 +293,7 @@ class Supervisor:
             self._one_by_one(writes, ends, error)
             return
         self._ends = []
+        self._membership.told = news or self._membership.told
         for write in writes:
             write.confirm()
         if writes and not self._takes_all():
@@ -282,11 +306,13 @@ class Supervisor:
             self._nursery.run_alone(alone, self._started)
 
     def _transact(
-        self, writes: list[Write], ends: list[tuple[Running, Ended]], looking: bool
+        self, writes: list[Write], ends: list[tuple[Running, Ended]], looking: bool, news: Standing | None
     ) -> tuple[list[Settled], list[Claimed], Claimed | None]:
         """Whatever the store may refuse is done in here: once it has committed, nothing stands before the hand-out."""
         store, settled, claimed, alone = self._store, [], [], None
         with store.transaction(flush=any(write.rows for write in writes)):
+            if news is not None:
+                self._membership.report(store, news)
             for write in writes:
                 _write(store, write)
             if ends:
@@ -309,7 +335,7 @@ class Supervisor:
         free = self._nursery.free()
         claimed = []
         if free:
-            claimed = self._store.claim(self.id, free, queues=self._settings.queues, unknown=self._unknown)
+            claimed = self._store.claim(self.id, free, **self._what_to_claim())
         self._look = len(claimed) == free
         return claimed
 
@@ -319,13 +345,20 @@ class Supervisor:
             return None
         if not self._nursery.reserve():
             return None
-        found = self._store.claim(self.id, 1, queues=self._settings.queues, unknown=self._unknown, alone=True)
+        found = self._store.claim(self.id, 1, **self._what_to_claim(), alone=True)
         if not found:
             self._suspicion = False
             self._nursery.unreserve()
             self._look = True
             return None
         return found[0]
+
+    def _what_to_claim(self) -> dict[str, Any]:
+        return {
+            "queues": self._settings.queues,
+            "unknown": self._leftover.tasks(steady()),
+            "unfit": self._leftover.jobs(),
+        }
 
     def _started(self, job: Claimed, child: Child) -> None:
         now = steady()
@@ -457,12 +490,22 @@ class Supervisor:
             if self._may_have_strays:
                 self._release_strays()
             self._stop_cancelled(self._store)
-            if chores.do(self._store, self._premises, self.id, self._settings.retention):
+            done = chores.do(self._store, self._premises, self.id, self._settings.retention)
+            if done.is_more:
                 self._next_chores = steady() + _MORE_CHORES
-            self._suspicion |= self._store.suspects(queues=self._settings.queues, unknown=self._unknown)
+            self._sweep(done.files)
+            self._suspicion |= self._store.suspects(**self._what_to_claim())
             self._neighbours.listen(self._store)
         except StoreError as error:
             events.store_failed(error)
+
+    def _sweep(self, files: list[str]) -> None:
+        """Stored files go by the hand of a child."""
+        self._sweeps.note(files)
+        child = self._nursery.sweeper()
+        if child is not None:
+            for names in self._sweeps.due(steady()):
+                child.sweep(names)
 
     def _take_what_is_free(self) -> None:
         """The duty and the seat of a worker that has gone."""

@@ -98,5 +98,7 @@ CREATE TABLE workers (
     slots       integer NOT NULL,
     started_at  bigint  NOT NULL,
     lease_until bigint  NOT NULL,
-    unknown     text    NOT NULL DEFAULT '[]'   -- JSON: tasks of queued jobs that its code does not have
+    unknown     text    NOT NULL DEFAULT '[]',  -- JSON: tasks of queued jobs that its code does not have
+    room        integer NOT NULL DEFAULT 0, -- jobs it can have now: those it runs and those it could start
+    leaving     integer NOT NULL DEFAULT 0  -- 1: it claims no more
 );

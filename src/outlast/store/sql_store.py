@@ -1,0 +1,665 @@
+"""What every SQL database does alike as a store: the flows of `Store`, over statements that each dialect has by name.
+
+The dialects are `sqlite` and `postgres`: how they connect and commit, how they take jobs and end many at once, and how
+a list of values is given to a statement. What an end makes of a job is `outlast.lifecycle`.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from outlast import lifecycle
+from outlast.clock import Clock, span, to_instant, to_micros
+from outlast.errors import JobNotFound
+from outlast.job import Attempt, Claimed, Ended, JobRecord, Lost, NewJob, Outcome, Released, State, Succeeded
+from outlast.lifecycle import Ending, Standing
+from outlast.store import (
+    ALL,
+    MOST_AHEAD,
+    Circumstances,
+    Hand,
+    JobFilter,
+    Listener,
+    LiveJob,
+    Pruned,
+    QueueRecord,
+    Settled,
+    WorkerRecord,
+)
+from outlast.store.rows import attempt_record, job_record, outcome_word
+
+PROMOTED = 1000
+"""Due jobs made ready by one claim, at most: the next claim makes the next ones ready."""
+_EXPIRED = 1000
+"""Jobs expired in one commit, at most."""
+_PIECE = 500
+"""Live jobs read at a time: their arguments may take a megabyte each."""
+
+Named = Mapping[str, Any]
+Row = tuple[Any, ...]
+
+
+class Wanted(NamedTuple):
+    """What a claim asks for."""
+
+    limit: int
+    queues: Collection[str] | None
+    """None: all."""
+    unknown: Collection[str]
+    """Tasks that the worker's code does not know."""
+    unfit: Collection[str]
+    """Jobs that do not fit it."""
+    alone: bool
+    """Only those that run alone."""
+    now: int
+
+
+class Cursor(Protocol):
+    """What a statement answers."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchall(self) -> list[Row]: ...
+
+
+class Connection(Protocol):
+    """One connection to one database, owned by one thread."""
+
+    def execute(self, sql: str, parameters: Named, /) -> Cursor: ...
+
+    def read(self, sql: str, parameters: Named = ..., /) -> list[Row]: ...
+
+    def read_named(self, sql: str, parameters: Named, /) -> list[dict[str, Any]]: ...
+
+    def stream(self, sql: str) -> Iterator[Row]: ...
+
+    def transaction(self, *, flush: bool) -> AbstractContextManager[None]: ...
+
+    def own_transaction(self, *, flush: bool = False) -> AbstractContextManager[None]: ...
+
+    def moment(self) -> AbstractContextManager[None]: ...
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class SQLStore(ABC):
+    """Keeps jobs in a database that speaks SQL."""
+
+    SQL: ClassVar[Mapping[str, str]]
+    """The statements of this dialect, by name."""
+    IN_STATE: ClassVar[Mapping[State, str]]
+    """The condition that finds the jobs in a state."""
+    ID_IS_ONE_OF: ClassVar[str]
+    """The condition on `id` that takes a list `:ids`."""
+
+    def __init__(self, connection: Connection, url: str, clock: Clock, dice: Callable[[], float]) -> None:
+        self._connection = connection
+        self.url = url
+        self.clock = clock
+        self._dice = dice
+
+    # ---- what the dialects do in their own way
+
+    @abstractmethod
+    def announce(self) -> None: ...
+
+    @abstractmethod
+    def listener(self) -> Listener | None: ...
+
+    @abstractmethod
+    def insert(self, jobs: Sequence[NewJob]) -> None: ...
+
+    @abstractmethod
+    def _list(self, values: Collection[Any] | None) -> Any:
+        """Values as one parameter of a statement."""
+
+    @abstractmethod
+    def _take(self, worker: str, wanted: Wanted) -> list[Claimed]:
+        """Claim from the front of each queue, within a transaction."""
+
+    @abstractmethod
+    def _take_one(self, worker: str, job_id: str, now: int) -> list[Claimed]:
+        """Claim this job, if nothing but time stands in its way."""
+
+    @abstractmethod
+    def _has_suspect(self, wanted: Wanted) -> bool: ...
+
+    @abstractmethod
+    def _succeed(self, ends: Sequence[Ended], now: int) -> Iterable[Ending | None]:
+        """End all of these at once, and say of each in its order what became of it: None when the fence was lost."""
+
+    @abstractmethod
+    def _open_way(self, ids: Sequence[str], now: int) -> list[Row]:
+        """Let these jobs go that waited; the state of each that did, and the job behind it."""
+
+    # ---- commits
+
+    def transaction(self, *, flush: bool = False) -> AbstractContextManager[None]:
+        return self._connection.transaction(flush=flush)
+
+    def flush(self) -> None:
+        self._connection.flush()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    # ---- the receipt
+
+    def unhold(self, server: str, ids: Collection[str] | None = None) -> int:
+        parameters = {"server": server, "now": self.clock.now(), "ids": self._list(ids or ())}
+        sql = self.SQL["unhold_all" if ids is None else "unhold_some"]
+        with self._connection.own_transaction():
+            return self._connection.execute(sql, parameters).rowcount
+
+    def holders(self) -> list[tuple[str, int]]:
+        return [(server, since) for server, since in self._connection.read(self.SQL["holders"])]
+
+    # ---- the worker
+
+    def enter(self, worker: WorkerRecord) -> None:
+        row = {
+            "id": worker.id,
+            "host": worker.host,
+            "premises": worker.premises,
+            "pid": worker.pid,
+            "queues": json.dumps(worker.queues),
+            "slots": worker.slots,
+            "started_at": to_micros(worker.started_at),
+            "lease_until": to_micros(worker.lease_until),
+            "room": worker.room,
+            "unknown": json.dumps(worker.unknown),
+            "leaving": int(worker.is_leaving),
+        }
+        with self._connection.own_transaction():
+            self._connection.execute(self.SQL["enter"], row)
+
+    def renew(self, worker: str, lease: timedelta) -> bool:
+        parameters = {"until": self.clock.now() + span(lease), "worker": worker}
+        with self._connection.own_transaction():
+            return self._connection.execute(self.SQL["renew"], parameters).rowcount == 1
+
+    def report(
+        self, worker: str, *, room: int, unknown: Collection[str] = (), is_leaving: bool = False
+    ) -> None:
+        told = {"room": room, "unknown": json.dumps(sorted(unknown)), "leaving": int(is_leaving)}
+        with self._connection.own_transaction():
+            self._connection.execute(self.SQL["report"], told | {"worker": worker})
+
+    def leave(self, worker: str) -> bool:
+        with self._connection.own_transaction():
+            return self._connection.execute(self.SQL["leave"], {"worker": worker}).rowcount == 1
+
+    def workers(self) -> list[WorkerRecord]:
+        return [_worker_record(row) for row in self._connection.read(self.SQL["workers"])]
+
+    def claim(
+        self,
+        worker: str,
+        limit: int,
+        *,
+        queues: Collection[str] | None = None,
+        unknown: Collection[str] = (),
+        unfit: Collection[str] = (),
+        alone: bool = False,
+    ) -> list[Claimed]:
+        now = self.clock.now()
+        if limit < 1 or not self._may_claim(now, alone):
+            return []
+        with self._connection.own_transaction():
+            if not self._knows(worker):
+                return []
+            self._promote(now)
+            return self._take(worker, Wanted(limit, queues, unknown, unfit, alone, now))
+
+    def claim_one(self, worker: str, job_id: str) -> Claimed | None:
+        now = self.clock.now()
+        with self._connection.own_transaction():
+            return next(iter(self._take_one(worker, job_id, now)), None) if self._knows(worker) else None
+
+    def suspects(
+        self,
+        *,
+        queues: Collection[str] | None = None,
+        unknown: Collection[str] = (),
+        unfit: Collection[str] = (),
+    ) -> bool:
+        now = self.clock.now()
+        if not self._may_claim(now, alone=True):
+            return False
+        with self._connection.own_transaction():
+            self._promote(now)
+            return self._has_suspect(Wanted(1, queues, unknown, unfit, True, now))
+
+    def settle(self, ends: Sequence[Ended]) -> list[Settled]:
+        now = self.clock.now()
+        with self._connection.own_transaction():
+            successes = iter(self._succeed([end for end in ends if type(end.outcome) is Succeeded], now))
+            return [
+                Settled(
+                    end.id,
+                    end.attempt,
+                    next(successes) if type(end.outcome) is Succeeded else self._end_otherwise(end, now),
+                )
+                for end in ends
+            ]
+
+    def cancels(self, worker: str) -> list[tuple[str, int]]:
+        return [
+            (job, attempt)
+            for job, attempt in self._connection.read(self.SQL["asked_to_cancel"], {"worker": worker})
+        ]
+
+    def running(self, worker: str) -> list[tuple[str, int]]:
+        return [
+            (job, attempt)
+            for job, attempt in self._connection.read(self.SQL["running_of"], {"worker": worker})
+        ]
+
+    def rescue(self, worker: str) -> list[Settled]:
+        with self._connection.own_transaction():
+            rows = self._connection.read(self.SQL["contexts_of"], {"worker": worker})
+            contexts = {job_id: context for job_id, context in rows}  # noqa: C416  # with the types of its columns
+            settled = self.settle(
+                [Ended(job_id, attempt, Lost()) for job_id, attempt in self.running(worker)]
+            )
+            self._connection.execute(self.SQL["forget"], {"worker": worker})
+            return [each._replace(context=contexts[each.id]) for each in settled]
+
+    def expire(self) -> list[Settled]:
+        settled: list[Settled] = []
+        while some := self._expire_some():
+            settled += some
+        return settled
+
+    def next_due(self) -> int | None:
+        due: int | None = self._one(self.SQL["next_due"])
+        return due
+
+    def next_expiry(self) -> int | None:
+        expiry: int | None = self._one(self.SQL["next_expiry"])
+        return expiry
+
+    def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> Pruned:
+        parameters = {"before": self.clock.now() - span(keep), "state": state, "limit": limit}
+        with self._connection.own_transaction():
+            pruned = self._connection.execute(self.SQL["prune"], parameters).fetchall()
+        return Pruned(len(pruned), [name for (files,) in pruned if files for name in json.loads(files)])
+
+    def files_in_use(self, names: Collection[str]) -> set[str]:
+        return {
+            name for (name,) in self._connection.read(self.SQL["files_in_use"], {"names": self._list(names)})
+        }
+
+    # ---- people
+
+    def get(self, job_id: str) -> JobRecord:
+        records = self.find(JobFilter(ids=(job_id,)), limit=1)
+        if not records:
+            raise JobNotFound(
+                f"there is no job {job_id} in {self.url}: it was never committed, or it ended and was pruned; "
+                "`outlast jobs list` shows what is there"
+            )
+        return records[0]
+
+    def circumstances(self, job_id: str) -> Circumstances:
+        with self._connection.moment():
+            job = self.get(job_id)
+            [place] = self._connection.read_named(self.SQL["place"], {"id": job_id})
+            return Circumstances(
+                job=job,
+                now=to_instant(self.clock.now()),
+                is_held=bool(place["held"]),
+                is_waiting=bool(place["waiting"]),
+                before=self._before(job_id, place["seq"]) if place["waiting"] else None,
+                is_ready=place["ready"] > 0,
+                is_suspect=bool(place["suspect"]),
+                is_paused=bool(self._one(self.SQL["is_paused"], {"name": job.queue})),
+                hands=tuple(self._hand(worker, job, place) for worker in self.workers()),
+            )
+
+    def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
+        conditions, parameters = self._conditions(which, which.state)
+        if before is not None:
+            conditions += f" AND seq < ({self.SQL['place_of']})"
+        now = self.clock.now()
+        sql = self.SQL["find"].replace("{which}", conditions)
+        rows = self._connection.read_named(sql, parameters | {"before": before, "limit": limit})
+        return [job_record(row, now) for row in rows]
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        return [attempt_record(row) for row in self._connection.read(self.SQL["attempts"], {"job": job_id})]
+
+    def cancel(self, which: JobFilter) -> list[JobRecord]:
+        now = self.clock.now()
+        with self._connection.own_transaction(flush=True):
+            cancelled = self._change(self.SQL["cancel_queued"], which, State.QUEUED, now)
+            asked = self._change(self.SQL["ask_to_cancel"], which, State.RUNNING, now)
+            self._let_go_behind([row[1:] for row in cancelled], now)
+            touched = tuple(row[0] for row in cancelled + asked)
+            return self.find(JobFilter(ids=touched), limit=len(touched))
+
+    def retry(self, which: JobFilter) -> list[str]:
+        now = self.clock.now()
+        with self._connection.own_transaction(flush=True):
+            failed = self._change(self.SQL["retry"], which, State.FAILED, now)
+            cancelled = self._change(self.SQL["retry"], which, State.CANCELLED, now)
+        return [job_id for (job_id,) in failed + cancelled]
+
+    def queues(self) -> list[QueueRecord]:
+        paused: dict[str, int | None] = {}
+        sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+        for name, paused_at, *counted in self._connection.read(self.SQL["queues"]):
+            paused[name] = paused.get(name) or paused_at
+            sums[name] = [total + more for total, more in zip(sums[name], counted, strict=True)]
+        return [_queue_record(name, paused[name], *sums[name]) for name in sorted(sums)]
+
+    def pause(self, queue: str) -> None:
+        with self._connection.own_transaction(flush=True):
+            self._connection.execute(self.SQL["pause"], {"name": queue, "now": self.clock.now()})
+
+    def resume(self, queue: str) -> bool:
+        with self._connection.own_transaction(flush=True):
+            return self._connection.execute(self.SQL["resume"], {"name": queue}).rowcount == 1
+
+    def ids_like(self, part: str, *, limit: int = 10) -> list[str]:
+        found = self._connection.read(self.SQL["ids_like"], {"part": part, "limit": limit})
+        return [job_id for (job_id,) in found]
+
+    def oldest_ready(self) -> JobRecord | None:
+        oldest = self._one(self.SQL["oldest_ready"], {"now": self.clock.now()})
+        return None if oldest is None else self.get(oldest)
+
+    def live(self) -> Iterator[LiveJob]:
+        """Piece by piece: one long read would keep the log from being copied back. Places take eight bytes each."""
+        places = array("q", (seq for (seq,) in self._connection.stream(self.SQL["live_places"])))
+        for start in range(0, len(places), _PIECE):
+            piece = {"places": self._list(places[start : start + _PIECE].tolist())}
+            for job_id, task, luggage, is_running in self._connection.read(self.SQL["live"], piece):
+                yield LiveJob(job_id, task, luggage, bool(is_running))
+
+    def counts(self) -> dict[str, int]:
+        (row,) = self._connection.read(self.SQL["counts"], {"now": self.clock.now()})
+        ready, held, waiting, due, scheduled, retrying, running, finished, failed, cancelled = row
+        return {
+            "scheduled": scheduled,
+            "retrying": retrying,
+            "waiting": waiting,
+            "held": held,
+            "ready": ready + due,
+            "running": running,
+            "succeeded": finished - failed - cancelled,
+            "failed": failed,
+            "cancelled": cancelled,
+        }
+
+    # ---- what surrounds a job, in steps
+
+    def _before(self, job_id: str, seq: int) -> JobRecord | None:
+        """Those that ended while they waited let nobody go before their turn."""
+        while rows := self._connection.read(self.SQL["job_before"], {"id": job_id, "seq": seq}):
+            seq, job_id = rows[0]
+            job = self.get(job_id)
+            if not job.state.ended:
+                return job
+        return None
+
+    def _hand(self, worker: WorkerRecord, job: JobRecord, place: Mapping[str, Any]) -> Hand:
+        return Hand(
+            worker=worker,
+            running=self._one(self.SQL["count_running"], {"worker": worker.id}),
+            ahead=self._ahead(worker, place) if _would_take(worker, job) else 0,
+        )
+
+    def _ahead(self, worker: WorkerRecord, place: Mapping[str, Any]) -> int:
+        count: int = self._one(
+            self._ready_sql("ahead", alone=bool(place["suspect"])),
+            {
+                **{name: place[name] for name in ("seq", "priority", "run_at")},
+                "queues": self._list(worker.queues),
+                "unknown": self._list(worker.unknown),
+                "now": self.clock.now(),
+                "most": MOST_AHEAD,
+            },
+        )
+        return count
+
+    # ---- claiming, in steps
+
+    def _may_claim(self, now: int, alone: bool) -> bool:
+        """A look without the writer's lock: an idle worker must not make servers wait."""
+        return self._one(self._ready_sql("any_ready", alone=alone)) == 1 or self._is_one_due(now)
+
+    def _knows(self, worker: str) -> bool:
+        """Whoever rescues looks through the known workers: what any other claimed would be lost with it."""
+        return self._one(self.SQL["knows_worker"], {"worker": worker}) is not None
+
+    def _promote(self, now: int) -> None:
+        if self._is_one_due(now):
+            self._connection.execute(self.SQL["promote"], {"now": now, "limit": PROMOTED})
+
+    def _is_one_due(self, now: int) -> bool:
+        due = self.next_due()
+        return due is not None and due <= now
+
+    def _open_queues(self, queues: Collection[str] | None, alone: bool) -> list[str]:
+        """The queues to serve that have a job to give and are not paused."""
+        names = self._connection.read(self._ready_sql("queues_with_ready", alone=alone))
+        return [name for (name,) in names if queues is None or name in queues]
+
+    # ---- endings, in steps
+
+    def _keep_file(self, end: Ended) -> None:
+        """The few results that lie in a file."""
+        if isinstance(end.outcome, Succeeded) and end.outcome.file is not None:
+            self._connection.execute(self.SQL["keep_file"], {"file": end.outcome.file, "id": end.id})
+
+    def _insert_added(self, end: Ended) -> None:
+        """The jobs that a task added are there once it has succeeded, and only then."""
+        if isinstance(end.outcome, Succeeded) and end.outcome.added:
+            self.insert(end.outcome.added)
+
+    def _end_otherwise(self, end: Ended, now: int) -> Ending | None:
+        """None when the fence was lost."""
+        rows = self._connection.read(self.SQL["standing"], {"id": end.id, "attempt": end.attempt})
+        if not rows:
+            return None
+        *standing, run_at, worker, started_at, _, behind = rows[0]
+        ending = lifecycle.ending(Standing(*standing), end.outcome, self._dice())
+        self._write_ending(end, ending, run_at, now)
+        if ending.error is not None:
+            self._keep_attempt(end, ending, worker, started_at, now)
+        if ending.opens and behind is not None:
+            self._let_go([behind], now)
+        return ending
+
+    def _write_ending(self, end: Ended, ending: Ending, run_at: int, now: int) -> None:
+        again = ending.state is State.QUEUED
+        at_once = again and ending.wait <= 0
+        if again and not (at_once and _keeps_its_place(end.outcome)):
+            run_at = now + ending.wait
+        self._connection.execute(
+            self.SQL["end"],
+            {
+                "id": end.id,
+                "attempt": end.attempt,
+                "state": ending.state,
+                "ready": _ready(ending.deaths > 0) if at_once else 0,
+                "run_at": run_at,
+                "failures": ending.failures,
+                "deaths": ending.deaths,
+                "rescues": ending.rescues,
+                "finished_at": None if again else now,
+                "reason": ending.reason,
+                "error": _storable(ending.error),
+                "note": _storable(ending.note),
+            },
+        )
+
+    def _keep_attempt(self, end: Ended, ending: Ending, worker: str, started_at: int, now: int) -> None:
+        self._connection.execute(
+            self.SQL["keep_attempt"],
+            {
+                "id": end.id,
+                "attempt": end.attempt,
+                "outcome": outcome_word(end.outcome),
+                "error": _storable(ending.error),
+                "traceback": _storable(ending.traceback),
+                "worker": worker,
+                "started_at": started_at,
+                "now": now,
+            },
+        )
+
+    def _let_go(self, ids: Sequence[str], now: int) -> None:
+        """Let jobs start that waited; and those behind them, if they were cancelled or expired while they waited."""
+        while ids:
+            gone = self._open_way(ids, now)
+            ids = [behind for state, behind in gone if behind is not None and State(state).ended]
+
+    def _expire_some(self) -> list[Settled]:
+        now = self.clock.now()
+        if not self._connection.read(self.SQL["overdue"], {"now": now, "limit": 1}):
+            return []
+        with self._connection.own_transaction():
+            overdue = self._connection.read(self.SQL["overdue"], {"now": now, "limit": _EXPIRED})
+            return [self._expire(row, now) for row in overdue]
+
+    def _expire(self, row: tuple[Any, ...], now: int) -> Settled:
+        seq, job_id, attempt, context, *standing = row
+        ending = lifecycle.expiry(*standing)
+        parameters = {"now": now, "reason": ending.reason, "error": ending.error, "seq": seq}
+        changed = self._connection.execute(self.SQL["expire"], parameters)
+        self._let_go_behind(changed.fetchall(), now)
+        return Settled(job_id, attempt, ending, context)
+
+    def _let_go_behind(self, ended: Iterable[tuple[int, str | None]], now: int) -> None:
+        """What lies behind jobs that ended while queued. Behind one that itself waited, `_let_go` comes by later."""
+        self._let_go([behind for waiting, behind in ended if not waiting and behind is not None], now)
+
+    # ---- small reads and writes
+
+    def _one(self, sql: str, parameters: Named = {}) -> Any:  # noqa: B006
+        rows = self._connection.read(sql, parameters)
+        return rows[0][0] if rows else None
+
+    def _change(self, sql: str, which: JobFilter, state: State, now: int) -> list[tuple[Any, ...]]:
+        """Change the jobs that match and are in this state."""
+        if which.state not in (None, state):
+            return []
+        conditions, parameters = self._conditions(which, state)
+        return self._connection.execute(
+            sql.replace("{which}", conditions), parameters | {"now": now}
+        ).fetchall()
+
+    def _ready_sql(self, name: str, *, alone: bool) -> str:
+        return _of_ready(self.SQL[name], alone)
+
+    def _conditions(self, which: JobFilter, state: State | None) -> tuple[str, dict[str, Any]]:
+        return self.conditions(which, state), {
+            "queue": which.queue,
+            "task": which.task,
+            "ids": self._list(which.ids),
+        }
+
+    @classmethod
+    def conditions(cls, which: JobFilter, state: State | None) -> str:
+        """What a statement says for `{which}`."""
+        return " AND ".join(cls._each_condition(which, state))
+
+    @classmethod
+    def _each_condition(cls, which: JobFilter, state: State | None) -> Iterator[str]:
+        yield "true"
+        if which.ids is not None:
+            yield cls.ID_IS_ONE_OF
+        if state is not None:
+            # An expression keeps SQLite from going by the state where it is to go by the ids.
+            yield cls.IN_STATE[state] if which.ids is None else f"state || '' = '{state}'"
+        if which.queue is not None:
+            yield "queue = :queue"
+        if which.task is not None:
+            yield "task = :task"
+
+
+def _ready(alone: bool) -> int:
+    """The value of the column `ready` for a job that may be claimed now: on its own only, if it is under suspicion."""
+    return 2 if alone else 1
+
+
+@cache
+def _of_ready(sql: str, alone: bool) -> str:
+    return sql.replace("{ready}", str(_ready(alone)))
+
+
+def _would_take(worker: WorkerRecord, job: JobRecord) -> bool:
+    return job.state is State.QUEUED and worker.serves(job.queue) and job.task not in worker.unknown
+
+
+def is_ready_at_once(job: NewJob) -> bool:
+    """Whatever the clock says now: one that jumps back delays only what was meant to be delayed."""
+    return job.waiting == 0 and job.held_by is None and job.run_at <= job.created_at
+
+
+def success_of(failures: int, result: str | None) -> Ending:
+    return (
+        replace(_plain_success(failures), result=result) if result is not None else _plain_success(failures)
+    )
+
+
+@cache
+def _plain_success(failures: int) -> Ending:
+    """Made once: most successes are alike."""
+    return lifecycle.ending(Standing(failures, 1, 0, 0, None, False, False), Succeeded(), 0.0)
+
+
+def result_of(end: Ended) -> str | None:
+    return end.outcome.result if isinstance(end.outcome, Succeeded) else None
+
+
+def _keeps_its_place(outcome: Outcome) -> bool:
+    """Handed back unharmed, a job does not go behind those that came after it."""
+    return isinstance(outcome, Released | Lost)
+
+
+def _storable(text: str | None) -> str | None:
+    """An error may quote a file name that is no Unicode; the database keeps only what is."""
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
+    worker, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving = row
+    served = json.loads(queues)
+    return WorkerRecord(
+        id=worker,
+        host=host,
+        premises=premises,
+        pid=pid,
+        queues=None if served is None else tuple(served),
+        slots=slots,
+        started_at=to_instant(started_at),
+        lease_until=to_instant(lease_until),
+        room=room,
+        unknown=tuple(json.loads(unknown)),
+        is_leaving=bool(leaving),
+    )
+
+
+def _queue_record(name: str, paused_at: int | None, queued: int, running: int, failed: int) -> QueueRecord:
+    return QueueRecord(
+        name=name,
+        paused_at=None if paused_at is None else to_instant(paused_at),
+        queued=queued,
+        running=running,
+        failed=failed,
+    )

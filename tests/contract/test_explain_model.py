@@ -1,0 +1,518 @@
+"""Random events against a small model of why each job is not running: after each, the store's reasons are those.
+
+1. A queued job that a living worker's next claim would take has no reason; each other one has at least one.
+2. Every reason is true, and every true one is given: they are those of the model, which knows no SQL.
+3. When the last reason has been taken away, by what it says itself, the next claim takes the job.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from outlast.clock import ManualClock, to_instant, to_micros
+from outlast.explain import Explanation, Why, explain
+from outlast.job import (
+    Claimed,
+    Crashed,
+    Ended,
+    Erred,
+    Lost,
+    NewJob,
+    Outcome,
+    Released,
+    Snoozed,
+    State,
+    Succeeded,
+)
+from outlast.store import JobFilter, Settled, open_store
+from tests.contract.making import ids, new_chain, undone, worker_record
+from tests.stores import STORES, name_of
+
+SECOND = 1_000_000
+LETS_GO = (Succeeded, Erred, Crashed, Lost, Snoozed)
+KEEPS_ITS_PLACE = (Released, Lost)
+QUEUES = ("a", "b")
+TASKS = ("app:one", "app:other")
+
+seldom = st.sampled_from([False, False, False, True])
+outcomes = st.sampled_from(
+    [
+        Succeeded(),
+        Erred("no", "tb", again=False),
+        Erred("no", "tb", delay=2 * SECOND),
+        Erred("no", "tb", delay=0),
+        Crashed("signal 11", alone=False),
+        Released(),
+        Released("does not fit", 3 * SECOND, begun=False),
+        Snoozed(SECOND),
+    ]
+)
+
+
+@dataclass(eq=False)
+class Known:
+    """What the model remembers of a job."""
+
+    row: NewJob
+    place: int
+    before: "Known | None"
+    held: bool
+    run_at: int
+    attempt: int = 0
+    state: State = State.QUEUED
+    has_let_go: bool = False
+    suspect: bool = False
+    claimed: Claimed | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether one before it in its request has still to have its first attempt."""
+        return self.attempt == 0 and self.before is not None and not self.before.lets_go
+
+    @property
+    def lets_go(self) -> bool:
+        """What was cancelled or has expired while it waited lets the next one go in its turn."""
+        return self.has_let_go or (self.state.ended and not self.waits)
+
+    @property
+    def in_line(self) -> tuple[int, int, int]:
+        return -self.row.priority, self.run_at, self.place
+
+
+@dataclass(eq=False)
+class Worker:
+    """What the model remembers of a worker."""
+
+    id: str
+    queues: tuple[str, ...] | None
+    room: int
+    lacks: tuple[str, ...] = ()
+    is_leaving: bool = False
+    is_alive: bool = True
+    running: dict[str, Known] = field(default_factory=dict)
+
+    @property
+    def free(self) -> int:
+        return max(0, self.room - len(self.running))
+
+    def serves(self, job: Known) -> bool:
+        return self.is_alive and not self.is_leaving and (self.queues is None or job.row.queue in self.queues)
+
+    def could(self, job: Known) -> bool:
+        return self.serves(job) and job.row.task not in self.lacks
+
+
+class Machine(RuleBasedStateMachine):
+    place = STORES[0]
+
+    def __init__(self):
+        super().__init__()
+        self.left = ExitStack()
+        folder = Path(self.left.enter_context(TemporaryDirectory()))
+        self.clock = ManualClock()
+        self.store = open_store(self.left.enter_context(type(self).place(folder)), clock=self.clock)
+        self.known: dict[str, Known] = {}
+        self.workers: dict[str, Worker] = {}
+        self.paused: set[str] = set()
+        self.enter(None, 2)
+
+    def teardown(self):
+        self.store.close()
+        self.left.close()
+
+    # ---- jobs come and change
+
+    @rule(
+        length=st.integers(1, 3),
+        held=seldom,
+        expires=st.none() | st.integers(1, 4),
+        delay=st.sampled_from([0, 0, 0, 1, 5]),
+        priority=st.integers(0, 1),
+        queue=st.sampled_from(QUEUES),
+        task=st.sampled_from(TASKS),
+    )
+    def a_request_adds_jobs(self, length, held, expires, delay, **fields):
+        now = self.clock.now()
+        chain = new_chain(
+            self.store,
+            1 if delay else length,
+            held_by="server" if held else None,
+            expires_at=None if expires is None else now + expires * SECOND,
+            run_at=now + delay * SECOND,
+            **fields,
+        )
+        self.store.insert(chain)
+        before = None
+        for row in chain:
+            before = self.known[row.id] = Known(row, len(self.known), before, held, row.run_at)
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def somebody_cancels(self, data):
+        self.cancel(data.draw(st.sampled_from([*self.known.values()])))
+
+    def cancel(self, job):
+        self.store.cancel(JobFilter(ids=(job.row.id,)))
+        if job.state is State.QUEUED:
+            self.ends_queued(job, State.CANCELLED)
+
+    def ends_queued(self, job, state):
+        job.has_let_go |= not job.waits
+        job.state, job.held = state, False
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def somebody_retries(self, data):
+        job = data.draw(st.sampled_from([*self.known.values()]))
+        if self.store.retry(JobFilter(ids=(job.row.id,))):
+            job.has_let_go |= job.lets_go
+            job.state, job.run_at, job.suspect = State.QUEUED, self.clock.now(), False
+            if job.row.expires_at is not None and job.row.expires_at <= self.clock.now():
+                job.row = job.row._replace(expires_at=None)
+
+    @rule()
+    def a_server_lets_go(self):
+        self.store.unhold("server")
+        for job in self.known.values():
+            job.held = False
+
+    @rule(queue=st.sampled_from(QUEUES))
+    def a_queue_is_paused(self, queue):
+        self.store.pause(queue)
+        self.paused.add(queue)
+
+    @rule(queue=st.sampled_from(QUEUES))
+    def a_queue_is_resumed(self, queue):
+        self.resume(queue)
+
+    def resume(self, queue):
+        assert self.store.resume(queue) == (queue in self.paused)
+        self.paused.discard(queue)
+
+    @rule(seconds=st.integers(1, 4))
+    def time_passes(self, seconds):
+        self.clock.advance(timedelta(seconds=seconds))
+
+    @rule()
+    def the_late_expire(self):
+        for one in self.store.expire():
+            self.ends_queued(self.known[one.id], State.FAILED)
+
+    # ---- workers come, say what they are, and go
+
+    @rule(queues=st.sampled_from([None, None, ("a",), ("b",), ()]), room=st.integers(0, 3))
+    def a_worker_enters(self, queues, room):
+        self.enter(queues, room)
+
+    def enter(self, queues, room):
+        worker = Worker(f"w{len(self.workers)}", queues, room)
+        self.store.enter(worker_record(worker.id, self.clock, queues=queues, room=0))
+        self.workers[worker.id] = worker
+        self.report(worker)
+        return worker
+
+    def report(self, worker):
+        self.store.report(worker.id, room=worker.room, unknown=worker.lacks, is_leaving=worker.is_leaving)
+
+    @precondition(lambda self: self.living())
+    @rule(data=st.data(), lacks=st.sampled_from([(), TASKS[:1], TASKS[1:], TASKS]))
+    def a_worker_meets_newer_or_older_code(self, data, lacks):
+        worker = self.one_of(data, self.living())
+        worker.lacks = lacks
+        self.report(worker)
+
+    @precondition(lambda self: self.living())
+    @rule(data=st.data(), room=st.integers(0, 3))
+    def children_come_and_go(self, data, room):
+        worker = self.one_of(data, self.living())
+        worker.room = max(room, len(worker.running))
+        self.report(worker)
+
+    @precondition(lambda self: self.living())
+    @rule(data=st.data(), is_leaving=seldom)
+    def a_worker_is_told_to_leave(self, data, is_leaving):
+        worker = self.one_of(data, self.living())
+        worker.is_leaving |= is_leaving
+        self.report(worker)
+
+    @precondition(lambda self: self.living())
+    @rule(data=st.data(), is_alive=seldom.map(lambda is_so: not is_so))
+    def a_worker_dies(self, data, is_alive):
+        self.one_of(data, self.living()).is_alive &= is_alive
+
+    @rule()
+    def the_dead_are_rescued(self):
+        for worker in [each for each in self.workers.values() if not each.is_alive]:
+            for one in self.store.rescue(worker.id):
+                self.ended(worker, self.known[one.id], Lost(), one)
+
+    def living(self):
+        return [worker for worker in self.workers.values() if worker.is_alive]
+
+    def one_of(self, data, workers):
+        return self.workers[data.draw(st.sampled_from([worker.id for worker in workers]))]
+
+    # ---- work
+
+    @precondition(lambda self: self.living())
+    @rule(data=st.data())
+    def a_worker_claims(self, data):
+        worker = self.one_of(data, self.living())
+        if not worker.is_leaving:
+            self.claim(worker)
+
+    @precondition(lambda self: self.living())
+    @rule(data=st.data())
+    def a_worker_claims_a_suspect(self, data):
+        worker = self.one_of(data, self.living())
+        if not worker.is_leaving and worker.room:
+            self.claim(worker, alone=True)
+
+    def claim(self, worker, *, alone=False):
+        for claimed in self.taken(worker, alone=alone):
+            job = self.known[claimed.id]
+            job.attempt, job.state, job.claimed = claimed.attempt, State.RUNNING, claimed
+            worker.running[claimed.id] = job
+            if alone:  # a suspect gets a child of its own where all are busy
+                worker.room = max(worker.room, len(worker.running))
+                self.report(worker)
+
+    def taken(self, worker, *, alone):
+        """What its next claim takes, for the slots that it has free."""
+        limit = 1 if alone else worker.free
+        return self.store.claim(worker.id, limit, queues=worker.queues, unknown=worker.lacks, alone=alone)
+
+    @rule()
+    def everybody_claims(self):
+        for worker in self.living():
+            if not worker.is_leaving:
+                self.claim(worker)
+
+    @precondition(lambda self: any(worker.running for worker in self.living()))
+    @rule(data=st.data(), outcome=outcomes)
+    def an_attempt_ends(self, data, outcome):
+        worker = self.one_of(data, [worker for worker in self.living() if worker.running])
+        self.end(worker, worker.running[data.draw(st.sampled_from([*worker.running]))], outcome)
+
+    @precondition(lambda self: any(worker.running for worker in self.living()))
+    @rule(data=st.data())
+    def a_child_dies(self, data):
+        worker = self.one_of(data, [worker for worker in self.living() if worker.running])
+        for job in [*worker.running.values()]:
+            self.end(worker, job, Crashed("signal 11", alone=False))
+
+    def end(self, worker, job, outcome):
+        [settled] = self.store.settle([Ended(job.row.id, job.attempt, outcome)])
+        self.ended(worker, job, outcome, settled)
+
+    def ended(self, worker: Worker, job: Known, outcome: Outcome, settled: Settled):
+        ending = settled.ending
+        assert ending is not None
+        del worker.running[job.row.id]
+        job.state, job.claimed = ending.state, None
+        job.suspect = ending.deaths > 0
+        job.has_let_go |= ending.state.ended or isinstance(outcome, LETS_GO)
+        if ending.wait or not isinstance(outcome, KEEPS_ITS_PLACE):
+            job.run_at = self.clock.now() + ending.wait
+
+    # ---- what the model says
+
+    def whys(self, job: Known) -> Iterator[Why]:
+        """Each reason that alone would keep it from starting."""
+        now = self.clock.now()
+        if job.held:
+            yield Why.HELD
+        if job.waits:
+            yield Why.WAITING
+        if job.run_at > now:
+            yield Why.NOT_DUE
+        if self.is_late(job):
+            yield Why.EXPIRED
+        if job.row.queue in self.paused:
+            yield Why.PAUSED
+        yield from self.why_no_worker(job)
+
+    def why_no_worker(self, job: Known) -> Iterator[Why]:
+        able = [worker for worker in self.workers.values() if worker.could(job)]
+        if not any(worker.serves(job) for worker in self.workers.values()):
+            yield Why.NO_WORKER
+        elif not able:
+            yield Why.UNKNOWN_TASK
+        elif not any(worker.room for worker in able):
+            yield Why.NOT_READY
+        elif job.suspect:
+            yield Why.ALONE
+        elif not any(self.ahead(job, worker) < worker.free for worker in able):
+            yield Why.NO_SLOT
+
+    def ahead(self, job: Known, worker: Worker) -> int:
+        return sum(
+            each.in_line < job.in_line
+            and each.state is State.QUEUED
+            and each.suspect is job.suspect
+            and each.run_at <= self.clock.now()
+            and not (each.held or each.waits or self.is_late(each) or each.row.queue in self.paused)
+            and worker.could(each)
+            for each in self.known.values()
+        )
+
+    def is_late(self, job: Known) -> bool:
+        return job.row.expires_at is not None and job.row.expires_at <= self.clock.now()
+
+    # ---- what holds at any time
+
+    def reasons(self, job: Known) -> list[Explanation]:
+        around = self.store.circumstances(job.row.id)
+        alive = tuple(hand for hand in around.hands if self.workers[hand.worker.id].is_alive)
+        return explain(replace(around, hands=alive))
+
+    @invariant()
+    def the_reasons_are_those_of_the_model(self):
+        for job in self.known.values():
+            reasons = self.reasons(job)
+            told = [reason.why for reason in reasons]
+            if job.state is State.QUEUED:
+                assert told == [*self.whys(job)]
+                self.check_what_they_point_at(job, {reason.why: reason for reason in reasons})
+            else:
+                assert told == [Why.ENDED if job.state.ended else Why.RUNNING]
+
+    def check_what_they_point_at(self, job: Known, reasons: dict[Why, Explanation]):
+        if Why.NOT_DUE in reasons:
+            assert reasons[Why.NOT_DUE].until == to_instant(job.run_at)
+        if Why.WAITING in reasons:
+            assert reasons[Why.WAITING].cure == f"outlast jobs explain {self.in_front_of(job).row.id}"
+        if Why.NO_SLOT in reasons or Why.ALONE in reasons:
+            ready = [worker for worker in self.workers.values() if worker.could(job) and worker.room]
+            ahead = min(self.ahead(job, worker) for worker in ready)
+            line = (reasons.get(Why.NO_SLOT) or reasons[Why.ALONE]).text
+            told = {0: "It is next in line.", 1: "1 job is before it in line."}
+            assert line.endswith(told.get(ahead, f" {ahead} jobs are before it in line."))
+
+    def in_front_of(self, job: Known) -> Known:
+        before = job.before
+        while before.state.ended:
+            before = before.before
+        return before
+
+    @invariant()
+    def a_job_that_a_claim_would_take_has_no_reason_and_every_other_has_one(self):
+        would_start, would_start_alone = set(), set()
+        for worker in self.living():
+            if worker.is_leaving or not worker.room:
+                continue
+            with undone(self.store):
+                would_start.update(ids(self.taken(worker, alone=False)))
+            with undone(self.store):
+                would_start_alone.update(ids(self.taken(worker, alone=True)))
+        for job in self.known.values():
+            if job.state is State.QUEUED:
+                told = [reason.why for reason in self.reasons(job)]
+                assert (told == []) == (job.row.id in would_start)
+                assert job.row.id not in would_start_alone or told == [Why.ALONE]
+
+    # ---- when the last reason goes, it starts
+
+    @precondition(lambda self: any(job.state is State.QUEUED for job in self.known.values()))
+    @rule(data=st.data())
+    def every_reason_is_taken_away(self, data):
+        queued = [job_id for job_id, job in self.known.items() if job.state is State.QUEUED]
+        job = self.known[data.draw(st.sampled_from(queued))]
+        for _ in range(200):
+            reasons = self.reasons(job)
+            if not reasons:
+                break
+            if not self.take_away(job, reasons[0]):
+                return
+            self.the_reasons_are_those_of_the_model()
+        assert job.state is State.QUEUED
+        for worker in self.living():
+            if job.state is State.QUEUED and not worker.is_leaving:
+                self.claim(worker)
+        assert job.state is State.RUNNING
+
+    def take_away(self, job: Known, reason: Explanation) -> bool:
+        """Do what a reason says. False once the job has started, or can never start."""
+        match reason.why:
+            case Why.HELD:
+                self.a_server_lets_go()
+            case Why.WAITING:
+                self.let_have_its_attempt(self.in_front_of(job))
+            case Why.NOT_DUE:
+                self.clock.advance(timedelta(microseconds=to_micros(reason.until) - self.clock.now()))
+            case Why.EXPIRED:
+                self.the_late_expire()
+                assert job.state is State.FAILED
+                return False
+            case Why.PAUSED:
+                self.resume(job.row.queue)
+            case _:
+                return self.give_it_a_worker(job, reason.why)
+        return True
+
+    def give_it_a_worker(self, job: Known, why: Why) -> bool:
+        able = [worker for worker in self.workers.values() if worker.could(job)]
+        match why:
+            case Why.NO_WORKER:
+                self.enter((job.row.queue,), 1)
+            case Why.UNKNOWN_TASK:
+                worker = next(each for each in self.workers.values() if each.serves(job))
+                worker.lacks = ()
+                self.report(worker)
+            case Why.NOT_READY:
+                able[0].room = 1
+                self.report(able[0])
+            case Why.NO_SLOT:
+                self.make_progress(able)
+            case Why.ALONE:
+                return self.run_suspects_until(job, next(worker for worker in able if worker.room))
+        return True
+
+    def let_have_its_attempt(self, job: Known):
+        if job.state is State.RUNNING:
+            worker = next(each for each in self.workers.values() if job.row.id in each.running)
+            self.end(worker, job, Succeeded())
+        else:
+            self.cancel(job)
+
+    def make_progress(self, workers: list[Worker]):
+        for worker in workers:
+            self.claim(worker)
+            for job in [*worker.running.values()]:
+                self.end(worker, job, Succeeded())
+
+    def run_suspects_until(self, job: Known, worker: Worker) -> bool:
+        """Those before it first. False: it has been started."""
+        while job.state is State.QUEUED:
+            self.claim(worker, alone=True)
+            others = [each for each in worker.running.values() if each is not job]
+            for other in others:
+                self.end(worker, other, Succeeded())
+        assert job.state is State.RUNNING
+        return False
+
+
+@pytest.mark.parametrize("place", STORES, ids=name_of)
+def test_every_reason_is_true_and_when_the_last_one_goes_the_job_starts(place):
+    machine = type("Machine", (Machine,), {"place": staticmethod(place)})
+
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
