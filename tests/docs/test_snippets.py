@@ -127,6 +127,14 @@ def test_aliases(snippet, capsys):
     assert capsys.readouterr().out == "to you: hello\n" * 2
 
 
+def test_postgres(snippet):
+    """As all snippets, on a store of the test's own; that it works on PostgreSQL is shown by tests/promises."""
+    with snippet.client() as client:
+        client.post("/send-notification/you@example.com")
+
+    assert [job.task for job in snippet.jobs()] == ["postgres:write_notification"]
+
+
 def test_plain_function(snippet, tmp_path):
     (tmp_path / "exports" / "3").mkdir(parents=True)
 

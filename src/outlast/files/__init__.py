@@ -14,8 +14,11 @@ from io import RawIOBase
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from outlast.address import is_postgres
 from outlast.errors import OptionRefused
 
+NOWHERE = "nowhere:"
+"""The URL of no place at all."""
 CHUNK = 1 << 18
 """Bytes in memory at a time."""
 _HOUR = 3_600_000_000
@@ -78,12 +81,15 @@ def is_old(name: str, now: int) -> bool:
 def files_url(told: str | None, store: str) -> str | None:
     """The URL of a queue's files as every process names it; None for a folder of this process alone.
 
-    Without one of its own, a store has them beside it. One in memory never has any elsewhere: a test must not write to
-    the place of production, nor find there what none of its own jobs uses. Raises OptionRefused.
+    Without one of its own, a store that is a file has them beside it, and a database nowhere. One in memory never has
+    any elsewhere: a test must not write to the place of production, nor find there what none of its own jobs uses.
+    Raises OptionRefused.
     """
     url = None if told is None else _absolute(told)
     if store.endswith(":memory:"):
         return None
+    if is_postgres(store):
+        return url or NOWHERE
     return url or f"file:{store.removeprefix('sqlite:///')}-files"
 
 
@@ -106,6 +112,10 @@ def open_files(url: str | None) -> Files:
 
     Raises OptionRefused where fsspec, or what it needs for this kind of URL, is not installed.
     """
+    if url == NOWHERE:
+        from outlast.files.nowhere import Nowhere
+
+        return Nowhere()
     path = None if url is None else folder_of(url)
     if url is None or path is not None:
         from outlast.files.folder import Folder

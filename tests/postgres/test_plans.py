@@ -1,0 +1,94 @@
+"""What workers ask again and again finds its rows by an index over live rows, however many have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from outlast.store import Store, open_store
+from outlast.store.postgres import SQL
+from tests.contract.making import new_chain, new_job, put, worker_record
+from tests.postgresql import new_store
+from tests.stores import execute
+
+FILL = """
+INSERT INTO jobs (id, task, queue, priority, luggage, created_at, run_at, max_attempts, at_most_once, waiting,
+                  state, ready, attempt, started_at, finished_at)
+SELECT 'f' || number, 'app:task', 'default', 0, '{}', number, number, 5, 0, 0, 'succeeded', 0, 1, number, number
+FROM generate_series(1, 20000) AS number
+"""
+NOW = 1_800_000_000_000_000
+PARAMETERS = {
+    "now": NOW,
+    "limit": 40,
+    "worker": "w1",
+    "queues": ["default", "mail"],
+    "unknown": [],
+    "unfit": [],
+    "server": "s",
+    "id": "one",
+    "ids": ["one", "two"],
+    "attempts": [1, 1],
+    "attempt": 1,
+    "results": [None, None],
+}
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    """Twenty thousand finished jobs, and some of every other kind."""
+    with new_store() as url:
+        store = open_store(url)
+        store.enter(worker_record("w1", store.clock))
+        store.insert([*new_chain(store, 3), new_job(store, held_by="s"), new_job(store, expires_at=1)])
+        for _ in range(50):
+            put(store, queue="mail")
+        store.claim("w1", 5)
+        execute(url, FILL)
+        execute(url, "VACUUM ANALYZE jobs")
+        yield store
+        store.close()
+
+
+STATEMENTS = [
+    ("claim", "jobs_ready"),
+    ("queues_with_ready", "jobs_ready"),
+    ("any_ready", "jobs_ready"),
+    ("promote", "jobs_due"),
+    ("next_due", "jobs_due"),
+    ("holders", "jobs_held"),
+    ("unhold_all", "jobs_held"),
+    ("asked_to_cancel", "jobs_running"),
+    ("running_of", "jobs_running"),
+    ("contexts_of", "jobs_running"),
+    ("overdue", "jobs_expiring"),
+    ("next_expiry", "jobs_expiring"),
+    ("succeed", "jobs_id_key"),
+    ("standing", "jobs_id_key"),
+    ("let_go", "jobs_id_key"),
+    ("claim_one", "jobs_id_key"),
+]
+
+
+@pytest.mark.parametrize(("name", "index"), STATEMENTS, ids=[name for name, _ in STATEMENTS])
+def test_it_goes_by_an_index_and_not_through_the_jobs(store: Store, name: str, index: str) -> None:
+    """Break it: drop the index from the migration, or leave its condition out of the statement."""
+    plan = plan_of(store, SQL[name].replace("{ready}", "1"))
+
+    assert index in plan
+    assert "Seq Scan on jobs" not in plan
+    assert "jobs_finished" not in plan
+
+
+def test_a_claim_sorts_no_queue(store: Store) -> None:
+    """From the front of each, in the order of the index: only what was taken from several is sorted."""
+    plan = plan_of(store, SQL["claim"].replace("{ready}", "1"))
+
+    fronts = plan[plan.index("CTE fronts") : plan.index("CTE first")]
+    assert "Sort" not in fronts
+
+
+def plan_of(store: Store, sql: str) -> str:
+    rows = store._database.read(f"EXPLAIN {sql}", PARAMETERS)  # type: ignore[attr-defined]
+    return "\n".join(line for (line,) in rows)
