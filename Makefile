@@ -12,8 +12,8 @@ PEERS ?=
 BIN := .venv/bin
 PYTEST := -m pytest -n $(JOBS) $(ARGS)
 # What the version of FastAPI can matter to. A folder that is not there yet is left out.
-FASTAPI_TESTS := $(wildcard tests/unit tests/promises tests/face tests/cli)
-FACE_TESTS := $(wildcard tests/face)
+FASTAPI_TESTS := $(wildcard tests/unit tests/promises tests/face tests/depends tests/cli)
+FACE_TESTS := $(wildcard tests/face tests/depends)
 
 # A caller's own search path would put other code in front of ours.
 unexport PYTHONPATH PYTHONHOME

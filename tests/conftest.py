@@ -14,6 +14,12 @@ if os.environ.get("OUTLAST_TEST_SEAM") == "public":
     seam.STACKS = ()
 
 
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """trio is there too, for the projects of users that tests write."""
+    return "asyncio"
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OUTLAST_STORE", "OUTLAST_WORKER"):

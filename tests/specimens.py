@@ -34,6 +34,7 @@ from pydantic import (
     field_validator,
 )
 from pydantic.dataclasses import dataclass as pydantic_dataclass
+from sqlmodel import SQLModel
 
 T = TypeVar("T")
 
@@ -205,6 +206,13 @@ class Link(BaseModel):
     url: HttpUrl
 
 
+class HeroForm(SQLModel):
+    """Of SQLModel, but no table: a model like any other."""
+
+    name: str
+    age: int | None = None
+
+
 class Slug(str):
     pass
 
@@ -228,6 +236,11 @@ class Mailer:
 
 def top_level() -> None:
     pass
+
+
+def arrives(name: str, value: Any) -> bool:
+    """A task: whether what has arrived is what that specimen is here."""
+    return same(value, specimens()[name])
 
 
 def specimens() -> dict[str, Any]:
@@ -322,6 +335,7 @@ def specimens() -> dict[str, Any]:
         "model, generic of generic": Page[Page[User]](items=[Page[User](items=[User(id=1)])]),
         "model, root": Numbers([1, 2]),
         "model with a URL": Link(url="https://example.com/a?b=c"),  # type: ignore[arg-type]
+        "model of SQLModel, no table": HeroForm(name="Deadpond"),
         "subclass of str": labelled,
         "subclass of list": Stack([1, (2,)]),
         "ordered dict": OrderedDict([("b", 1), ("a", 2)]),

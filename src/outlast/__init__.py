@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from outlast.retry import RetryPolicy as RetryPolicy
     from outlast.role import in_worker as in_worker
     from outlast.task import Task as Task
-    from outlast.worker.executor import current_job as current_job
+    from outlast.worker.surroundings import current_job as current_job
 
 _HOMES = {
     "outlast.errors": (
@@ -52,7 +52,7 @@ _HOMES = {
     "outlast.retry": "RetryPolicy",
     "outlast.role": "in_worker",
     "outlast.task": "Task",
-    "outlast.worker.executor": "current_job",
+    "outlast.worker.surroundings": "current_job",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

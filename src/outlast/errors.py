@@ -38,7 +38,12 @@ class LuggageTooLarge(OutlastError, ValueError):
 
 
 class LuggageMisfit(OutlastError):
-    """The arguments of a stored job no longer fit the function as it is now."""
+    """The arguments of a stored job no longer fit the function as it is now: `what` does not, and the `cure`."""
+
+    def __init__(self, what: str, cure: str = "") -> None:
+        super().__init__(f"{what}; {cure}" if cure else what)
+        self.what = what
+        self.cure = cure
 
 
 class TaskRefused(OutlastError, TypeError):

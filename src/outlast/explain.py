@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from outlast.job import JobRecord, State
-from outlast.store import MOST_AHEAD, Hand, Store, Surroundings
+from outlast.store import MOST_AHEAD, Circumstances, Hand, Store
 from outlast.store.liveness import is_alive
 
 
@@ -28,6 +28,7 @@ class Why(StrEnum):
     PAUSED = "paused"
     NO_WORKER = "no_worker"
     UNKNOWN_TASK = "unknown_task"
+    MISFIT = "misfit"
     NOT_READY = "not_ready"
     NO_SLOT = "no_slot"
     ALONE = "alone"
@@ -52,12 +53,12 @@ class Explanation:
 
 def ask(store: Store, job_id: str) -> tuple[JobRecord, list[Explanation]]:
     """A job and why it is not running now. Raises JobNotFound."""
-    around = store.surroundings(job_id)
+    around = store.circumstances(job_id)
     alive = tuple(hand for hand in around.hands if is_alive(store, hand.worker))
     return around.job, explain(replace(around, hands=alive))
 
 
-def explain(around: Surroundings) -> list[Explanation]:
+def explain(around: Circumstances) -> list[Explanation]:
     """Every reason. `around.hands` are the living workers. None: a worker starts the job with its next look."""
     job = around.job
     if job.state is State.QUEUED:
@@ -82,7 +83,7 @@ def uncommitted() -> Explanation:
 # ---- what lies in the job and its queue ------------------------------------------------------------------------------
 
 
-def _of_the_job(around: Surroundings) -> Iterator[Explanation]:
+def _of_the_job(around: Circumstances) -> Iterator[Explanation]:
     job = around.job
     if around.is_held:
         yield Explanation(
@@ -113,7 +114,7 @@ def _waiting(before: JobRecord | None) -> Explanation:
     )
 
 
-def _is_due(around: Surroundings) -> bool:
+def _is_due(around: Circumstances) -> bool:
     """As the store goes by it. What is held or waits was due when it was added, unless it was delayed."""
     job, now = around.job, around.now
     if around.is_held or around.is_waiting:
@@ -134,18 +135,21 @@ def _not_due(job: JobRecord) -> Explanation:
 # ---- what lies in the workers ----------------------------------------------------------------------------------------
 
 
-def _of_the_workers(around: Surroundings) -> Iterator[Explanation]:
+def _of_the_workers(around: Circumstances) -> Iterator[Explanation]:
     """From those who serve its queue to those with its task, a child, a slot: where nobody is left is the reason."""
     job = around.job
     serving = [hand for hand in around.hands if hand.worker.serves(job.queue) and not hand.worker.is_leaving]
     knowing = [hand for hand in serving if job.task not in hand.worker.unknown]
-    ready = [hand for hand in knowing if hand.worker.room > 0]
+    fitting = [hand for hand in knowing if job.id not in hand.worker.unknown]
+    ready = [hand for hand in fitting if hand.worker.room > 0]
     if not serving:
         yield _no_worker(job, around.hands)
     elif not knowing:
         yield _unknown_task(job, len(serving))
+    elif not fitting:
+        yield _misfit(job)
     elif not ready:
-        yield _not_ready(len(knowing))
+        yield _not_ready(len(fitting))
     elif around.is_suspect:
         yield _alone(min(hand.ahead for hand in ready))
     elif all(hand.ahead >= _free(hand) for hand in ready):
@@ -176,6 +180,15 @@ def _unknown_task(job: JobRecord, count: int) -> Explanation:
         why=Why.UNKNOWN_TASK,
         text=f"{whose} not have its task, {job.task}, in the code. It waits for a worker whose code has it.",
         cure="outlast check main:app",
+    )
+
+
+def _misfit(job: JobRecord) -> Explanation:
+    return Explanation(
+        why=Why.MISFIT,
+        text="Its arguments do not fit the code of any worker that serves its queue. Each leaves it to others for now.",
+        cure="outlast check main:app",
+        note=job.note,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from outlast.errors import JobFailed, JobNotFound
 from outlast.explain import Explanation, ask, uncommitted
@@ -29,6 +29,9 @@ class Pending(Protocol):
     @property
     def needs_caller(self) -> bool:
         """Whether it cannot be committed before the running code has gone on."""
+
+    decided_when: ClassVar[str]
+    """When it is, in words."""
 
 
 class Job:
@@ -185,7 +188,7 @@ class Job:
     def _refuse_early(self, then: str) -> None:
         """Where its response waits for the code that asks."""
         if self._pending is not None and self._pending.needs_caller:
-            raise JobNotFound(f"job {self.id} is committed when the response starts, so {then}")
+            raise JobNotFound(f"job {self.id} is committed {self._pending.decided_when}, so {then}")
 
     # ---- as a value
 

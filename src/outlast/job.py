@@ -99,9 +99,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded(Outcome):
-    """The task returned. `result` is its value as JSON text; None when it returned None."""
+    """The task returned. `result` is its value as JSON text; None when it returned None.
+
+    `added` are the jobs that it added, to be committed with its success or not at all.
+    """
 
     result: str | None = None
+    added: tuple[NewJob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,16 @@ def resolve(ref: str) -> object:
         raise NotFound(f"{ref} is not there: {error}") from error
 
 
+def loaded(ref: str) -> object | None:
+    """What a `module:qualname` stands for in the modules loaded so far, half of one that is being imported included."""
+    module, _, qualname = ref.partition(":")
+    here = sys.modules.get("__main__" if import_name("__main__") == module else module)
+    try:
+        return _walk(here, qualname)
+    except AttributeError:
+        return None
+
+
 def _name_of_main(module: str) -> str:
     """By `python -m`, the name given there; by `python file.py`, the file's stem, as its folder is on the path."""
     main = sys.modules.get(module)

@@ -50,7 +50,7 @@ class TaskOptions:
         """These options with some given anew. Raises OptionRefused."""
         for name in given:
             if name not in NAMES:
-                raise OptionRefused(f"there is no option {name!r}{did_you_mean(name, NAMES)}")
+                raise OptionRefused(_unknown(name))
         changes: dict[str, Any] = {**self._displaced_by(given), **given}
         return replace(self, **changes)
 
@@ -78,6 +78,13 @@ class GivenOptions(TypedDict, total=False):
 
 
 NAMES = tuple(field.name for field in fields(TaskOptions))
+_ALIASES = "aliases"
+
+
+def _unknown(name: str) -> str:
+    if name == _ALIASES:
+        return "aliases belong to the task, not to a call of it: @queue.task(aliases=[…])"
+    return f"there is no option {name!r}{did_you_mean(name, (*NAMES, _ALIASES))}"
 
 
 def did_you_mean(word: str, known: tuple[str, ...]) -> str:

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from datetime import timedelta
 from itertools import count
 from typing import Any, ClassVar, ParamSpec, TypeVar, Unpack, cast, overload
 from weakref import WeakValueDictionary
 
+from outlast import context as contexts
+from outlast import names, request_id
+from outlast.aliases import Declared, owner_of
 from outlast.clock import Clock, SystemClock
-from outlast.errors import AppRefused, OptionRefused, TaskRefused
+from outlast.errors import AppRefused, LuggageRefused, OptionRefused, TaskRefused
 from outlast.handle import Job
 from outlast.job import NewJob
-from outlast.options import NO_OPTIONS, GivenOptions, did_you_mean
+from outlast.luggage import Signature
+from outlast.options import NO_OPTIONS, GivenOptions, TaskOptions, did_you_mean
 from outlast.store import JobFilter, Store, store_url
 from outlast.store.writer import Writer
 from outlast.target import Target, of_caller
@@ -27,6 +33,9 @@ from outlast.task import Call, Task, task_of
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+Solve = Callable[[Callable[..., Awaitable[Any]]], Awaitable[tuple[Any, list[NewJob]]]]
+"""Solves what a task declares by `Depends`, calls it with that, and says what it returned and which jobs it added."""
 
 WORKERS = ("process", "external", "inline")
 """Who runs the jobs: a worker that the server starts beside itself, one started elsewhere, or the server itself."""
@@ -41,6 +50,12 @@ class TaskQueue:
 
     made: ClassVar[Made]
     """Every TaskQueue of this process that is still in use, in the order they were made."""
+    dice: Callable[[], float]
+    """Throws in [0, 1), by which the retries of what this process runs are spread."""
+    loop: asyncio.AbstractEventLoop | None
+    """That of the app's lifespan, while it runs: what the app has opened belongs to it."""
+    outlives_lifespan: bool
+    """Whether the store stays open when the app's lifespan ends."""
 
     def __init__(
         self,
@@ -55,6 +70,7 @@ class TaskQueue:
         children: int | None = None,
         slots: int | None = None,
         worker_lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
+        context: Iterable[ContextVar[Any]] = (),
         commit_timeout: timedelta = timedelta(seconds=5),
         clock: Clock | None = None,
     ) -> None:
@@ -65,12 +81,19 @@ class TaskQueue:
         self.children = children if children is None else _at_least(1, children, "children", "processes")
         self.slots = slots if slots is None else _at_least(1, slots, "slots", "jobs at a time")
         self.worker_lifespan = worker_lifespan
+        self.context = contexts.Variables(context)
         self.commit_timeout = _not_negative(commit_timeout, "commit_timeout")
         self.clock: Clock = clock or SystemClock()
+        self.dice = random.random
+        self.loop = None
+        self.outlives_lifespan = False
         self.target: Target = of_caller()
         self._calls: dict[Callable[..., Any], Call[..., Any]] = {}
+        self._declared = Declared()
         self._use(os.environ.get("OUTLAST_STORE") or store, os.environ.get("OUTLAST_WORKER") or worker)
         self.app = app
+        self.state: Mapping[str, Any] = {}
+        """What the lifespan of this process yielded, as requests see it."""
         if app is not None:
             self._attach(app)
         self.made.add(self)
@@ -78,12 +101,16 @@ class TaskQueue:
     def _attach(self, app: Any) -> None:
         raise AppRefused(f"this TaskQueue knows no apps, so not {app!r} either; use that of `outlast`")
 
+    def telemetry(self) -> AbstractAsyncContextManager[None]:
+        """What a worker enters around the app's lifespan so that its spans are seen."""
+        return nullcontext()
+
     def _use(self, url: str, worker: str) -> None:
         if worker not in WORKERS:
             raise OptionRefused(f"worker={worker!r} (or OUTLAST_WORKER){did_you_mean(worker, WORKERS)}")
         self.url = store_url(url)
         self.worker = worker
-        self._writer = Writer(self.url, clock=self.clock)
+        self._writer = Writer(self.url, clock=self.clock, dice=self.dice)
         self._reader = self._writer if self.is_in_memory else Writer(self.url, clock=self.clock)
 
     @property
@@ -91,10 +118,22 @@ class TaskQueue:
         """Whether the store is known to one connection of this process alone."""
         return self.url.endswith(":memory:")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether this process has asked the store, or written to it, since it was last closed."""
+        return self._writer.is_open or self._reader.is_open
+
     @contextmanager
-    def switched(self, *, store: str, worker: str) -> Iterator[None]:
-        """For tests: another store and another worker for a while; what it has open there is closed at the end."""
+    def switched(
+        self, *, store: str, worker: str, clock: Clock | None = None, dice: Callable[[], float] | None = None
+    ) -> Iterator[None]:
+        """For tests: another store and another worker for a while, another clock and other dice if given.
+
+        What it has open there is closed at the end, and not before: a test looks at jobs when its app has gone.
+        """
         before = dict(vars(self))
+        self.clock, self.dice = clock or self.clock, dice or self.dice
+        self.outlives_lifespan = True
         self._use(store, worker)
         try:
             yield
@@ -108,17 +147,42 @@ class TaskQueue:
     def task(self, func: Callable[P, R], /) -> Task[P, R]: ...
 
     @overload
-    def task(self, /, **options: Unpack[GivenOptions]) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def task(
+        self, /, *, aliases: Iterable[str] = (), **options: Unpack[GivenOptions]
+    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
-    def task(self, func: Any = None, /, **options: Unpack[GivenOptions]) -> Any:
+    def task(
+        self, func: Any = None, /, *, aliases: Iterable[str] = (), **options: Unpack[GivenOptions]
+    ) -> Any:
         """Make a function a task: `@queue.task`, or with options `@queue.task(queue="mail", max_attempts=8)`.
 
-        Raises OptionRefused.
+        `aliases` are names that it had before, `"old_name"` or `"old.module:old_name"`: jobs enqueued under them run
+        it, unless a function is still there under that name. Raises OptionRefused, TaskRefused.
         """
         settings = NO_OPTIONS.changed(options)
-        if func is not None:
-            return task_of(func, self, settings)
-        return lambda func: task_of(func, self, settings)
+        if func is None:
+            return lambda func: self._declare(func, settings, aliases)
+        return self._declare(func, settings, aliases)
+
+    def _declare(self, func: Callable[P, R], settings: TaskOptions, aliases: Iterable[str]) -> Task[P, R]:
+        task = task_of(func, self, settings)
+        self._declared.add(names.told_name(func), aliases, [queue._declared for queue in self.made])
+        return task
+
+    @classmethod
+    def renamed(cls, name: str) -> str | None:
+        """The name of today of the task that was called so before, as a TaskQueue of this process was told."""
+        return owner_of(name, [queue._declared for queue in cls.made])
+
+    def solve_of(self, func: Callable[..., Any]) -> Solve | None:
+        """What solves the dependencies that a function declares; None if it declares none. Raises TaskRefused."""
+        depends = Signature.of(func).depends
+        if depends:
+            raise TaskRefused(
+                f"{func.__qualname__}() declares {', '.join(sorted(depends))} by Depends(…), which this TaskQueue "
+                "knows nothing of; use that of `outlast`"
+            )
+        return None
 
     def options(self, func: Callable[P, R], /, **options: Unpack[GivenOptions]) -> Call[P, R]:
         """A function or task with other options for one call. Raises OptionRefused."""
@@ -182,7 +246,9 @@ class TaskQueue:
         They are not ordered among themselves. Raises TaskRefused, LuggageRefused, NotConfirmed.
         """
         call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
-        jobs = [call.new_job(*_arguments(each), now=now, limit=limit) for each in calls]
+        context = self._travels(call)
+        jobs = [call.new_job(*_arguments(each), context, now=now, limit=limit) for each in calls]
+        _refuse_unsolved(call, *jobs)
         if jobs:
             self._enqueue(jobs)
         return [Job(job.id, self) for job in jobs]
@@ -192,17 +258,38 @@ class TaskQueue:
     ) -> list[Job]:
         """`enqueue_many` without blocking the loop for longer than a few calls take to pack."""
         call, now, limit = self.call_of(func), self.clock.now(), self.payload_limit
-        jobs = [call.new_job(*_arguments(each), now=now, limit=limit) async for each in _breathing(calls)]
+        context = self._travels(call)
+        jobs = [
+            call.new_job(*_arguments(each), context, now=now, limit=limit) async for each in _breathing(calls)
+        ]
+        _refuse_unsolved(call, *jobs)
         if jobs:
             await self._aenqueue(jobs)
         return [Job(job.id, self) for job in jobs]
 
     def prepare(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
         """The row of one call, its arguments packed as they are now. Raises TaskRefused, LuggageRefused."""
+        call, job = self.prepare_open(func, args, kwargs)
+        _refuse_unsolved(call, job)
+        return job
+
+    def prepare_open(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Call[..., Any], NewJob]:
+        """`prepare` in a request, which solves the snapshots that are missing before the row is committed."""
         call = self._calls.get(func) if type(func) is _FUNCTION else None
         if call is None:
             call = self.call_of(func)
-        return call.new_job(args, kwargs, now=self.clock.now(), limit=self.payload_limit)
+        now, limit = self.clock.now(), self.payload_limit
+        return call, call.new_job(args, kwargs, self._travels(call), now=now, limit=limit)
+
+    def _travels(self, call: Call[..., Any]) -> str | None:
+        """What travels with the jobs of a call that are added here and now, beside their arguments."""
+        return contexts.capture(call.settings.queue, self._request_id(), self.context, self.payload_limit)
+
+    def _request_id(self) -> str | None:
+        """That of the request which the running code belongs to."""
+        return request_id.current.get()
 
     def bind(self, jobs: list[NewJob], held_by: str | None = None) -> list[NewJob]:
         """The jobs of one request in their order (P7), held by a server if need be."""
@@ -283,9 +370,21 @@ class Made:
     def __init__(self) -> None:
         self._numbers = count()
         self._queues: WeakValueDictionary[int, TaskQueue] = WeakValueDictionary()
+        self._watchers: list[Callable[[TaskQueue], object]] = []
 
     def add(self, queue: TaskQueue) -> None:
         self._queues[next(self._numbers)] = queue
+        for see in self._watchers:
+            see(queue)
+
+    @contextmanager
+    def watched(self, see: Callable[[TaskQueue], object]) -> Iterator[None]:
+        """Show each queue that is made meanwhile, before anybody uses it."""
+        self._watchers.append(see)
+        try:
+            yield
+        finally:
+            self._watchers.remove(see)
 
     def __iter__(self) -> Iterator[TaskQueue]:
         return iter(list(self._queues.values()))
@@ -313,6 +412,18 @@ def _arguments(call: Sequence[Any] | Mapping[str, Any]) -> tuple[tuple[Any, ...]
     if isinstance(call, list):
         return tuple(call), {}
     raise TypeError(f"{call!r} is no call: give a tuple of arguments such as ({call!r},), or a dict of them")
+
+
+def _refuse_unsolved(call: Call[..., Any], *jobs: NewJob) -> None:
+    """Outside a request, or once its response has started, nobody can solve a snapshot."""
+    if not call.signature.snapshots:
+        return
+    for job in jobs:
+        for name in call.signature.unsolved(job.luggage):
+            raise LuggageRefused(
+                f"{call.task.func.__qualname__}() takes {name!r} from the request that adds it, by a snapshot, and "
+                f"here is no request whose response has not started; pass it: {name}=…"
+            )
 
 
 def _chained(jobs: list[NewJob], held_by: str | None) -> list[NewJob]:

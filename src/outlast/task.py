@@ -7,7 +7,7 @@ returns; it makes the rows. Packing arguments is luggage's work, committing is t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
@@ -99,14 +99,6 @@ def _refusal(func: Callable[..., Any], error: names.NotImportable) -> TaskRefuse
     return TaskRefused(f"no worker could find {name}: {error.reason}; {error.cure}")
 
 
-def _needs_solving(func: Callable[..., Any], depends: Collection[str]) -> TaskRefused:
-    names_of = ", ".join(sorted(depends))
-    return TaskRefused(
-        f"{func.__qualname__}() declares {names_of} by Depends(…), which the worker does not solve yet; "
-        "open it inside the task, or call the dependency there"
-    )
-
-
 def _never_run(func: Callable[..., Any]) -> TaskRefused:
     return TaskRefused(
         f"{func.__qualname__}() is a generator function: to call it makes a generator, and nothing of its body runs; "
@@ -129,6 +121,7 @@ class Call(Generic[P, R]):
         "_row",
         "_run_at",
         "settings",
+        "signature",
         "task",
     )
 
@@ -161,12 +154,23 @@ class Call(Generic[P, R]):
         """`module:qualname` of its task. Raises TaskRefused where no worker could find it."""
         return self._name or self._named()
 
-    def new_job(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, now: int, limit: int) -> NewJob:
-        """The row of one job; `now` in microseconds. Raises TaskRefused, LuggageRefused, LuggageTooLarge."""
+    def new_job(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        context: str | None = None,
+        *,
+        now: int,
+        limit: int,
+    ) -> NewJob:
+        """The row of one job; `now` in microseconds, `context` what travels with it.
+
+        Raises TaskRefused, LuggageRefused, LuggageTooLarge.
+        """
         name = self._name or self._named()
         settings = self.settings
         what = (new_id(), name, settings.queue, settings.priority)
-        carried = (self._pack(args, kwargs, limit=limit), None, None)
+        carried = (self._pack(args, kwargs, limit=limit), None, context)
         run_at = now + self._delay if self._run_at is None else max(now, self._run_at)
         expires = self._expires_at if self._expires_in is None else now + self._expires_in
         return NewJob._make((*what, *carried, now, run_at, expires, *self._row))
@@ -174,10 +178,10 @@ class Call(Generic[P, R]):
     def _named(self) -> str:
         """Not when it is made: while a module is being imported its functions have no names in it yet."""
         signature = Signature.of(self.task.func)
-        if signature.depends:
-            raise _needs_solving(self.task.func, signature.depends)
+        self.task.queue.solve_of(self.task.func)  # refused here, if no worker could solve it
         if inspect.isgeneratorfunction(self.task.func) or inspect.isasyncgenfunction(self.task.func):
             raise _never_run(self.task.func)
+        self.signature = signature
         self._pack = signature.pack
         self._name = _reference(self.task)
         return self._name

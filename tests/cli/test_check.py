@@ -5,9 +5,9 @@ import sqlite3
 import pytest
 
 from outlast.cli import findings
-from outlast.cli.probe import AppFacts
+from outlast.cli.probe import AppFacts, JobFacts
 from outlast.store import JobFilter
-from tests.cli.stored import fill, made, new_job
+from tests.cli.stored import fill, made, new_job, run
 
 APP = """
 from fastapi import FastAPI
@@ -117,7 +117,100 @@ def test_jobs_whose_task_is_gone_are_found(main, outlast, tmp_path):
     ran = outlast("check", "--json")
 
     assert [text for text in found(ran, "warning") if "main:gone" in text] == found(ran, "warning")[:1]
-    assert "2 queued jobs of main:gone cannot run with this code" in found(ran, "warning")[0]
+    assert "2 jobs of main:gone cannot run with this code" in found(ran, "warning")[0]
+
+
+CHANGED = """
+import asyncio
+from fastapi import FastAPI
+from outlast import TaskQueue
+
+app = FastAPI()
+queue = TaskQueue(app)
+
+def send_mail(to, on, currency): ...
+
+@queue.task(aliases=["weekly"])
+def monthly(to, on): ...
+"""
+
+
+@pytest.fixture
+def production(tmp_path):
+    """A store of the release that runs now, elsewhere: with three jobs that the new code cannot run, one running."""
+    (tmp_path / "srv").mkdir()
+    store = made(tmp_path / "srv" / "production.db")
+    running = run(store, new_job("main:send_mail"))
+    store.insert([new_job("main:send_mail"), new_job("main:gone", waiting=1)])
+    store.insert([new_job("main:monthly", held_by="server"), new_job("main:weekly")])
+    store.close()
+    return running
+
+
+AGAINST = ("check", "--against", "sqlite:///srv/production.db")
+
+
+def test_the_jobs_of_another_store_are_checked_against_this_code(main, production, outlast, tmp_path):
+    """To see it fail: look at queued jobs only; or leave the count of those that fit out."""
+    main(CHANGED)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "srv").iterdir()}
+
+    ran = outlast(*AGAINST, "--json")
+
+    assert ran.code == 1
+    gone, mail = [each for each in ran.json["findings"] if each["level"] == "error"]
+    assert gone["text"].startswith("1 job of main:gone cannot run with this code: main:gone is not there")
+    assert "aliases=['gone']" in gone["cure"]
+    assert mail["text"].startswith(
+        "2 jobs of main:send_mail (1 of them running now) cannot run with this code: send_mail() needs 'currency' now"
+    )
+    assert (mail["task"], mail["jobs"], mail["cure"].split(",")[0]) == (
+        "main:send_mail",
+        2,
+        "give it a default",
+    )
+    assert mail["example"] in mail["text"]
+    assert "tasks: 2 queued or running jobs would run with this code" in found(ran, "ok")
+    assert not (tmp_path / "outlast.db").exists()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "srv").iterdir()} == before
+
+
+def test_code_that_all_jobs_fit_passes(main, production, outlast):
+    main(CHANGED.replace("currency", "currency='EUR'") + "\ngone = send_mail\n")
+
+    ran = outlast(*AGAINST, "--json")
+
+    assert ran.code == 0
+    assert "tasks: 5 queued or running jobs would run with this code" in found(ran, "ok")
+
+
+def test_of_its_own_store_the_same_is_a_warning(main, production, outlast):
+    main(CHANGED)
+
+    ran = outlast("check", "--store", "sqlite:///srv/production.db", "--json")
+
+    assert ran.code == 0
+    assert [each["task"] for each in ran.json["findings"] if each["level"] == "warning"][:2] == [
+        "main:gone",
+        "main:send_mail",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("sqlite:///none.db", "there is no store at"),
+        ("mysql://x", "no store understands"),
+        ("sqlite://", "in memory"),
+    ],
+)
+def test_a_store_that_cannot_be_checked_against_is_an_error(main, outlast, url, told):
+    main(CHANGED)
+
+    ran = outlast("check", "--against", url, "--json")
+
+    assert ran.code == 1
+    assert told in found(ran, "error")[0]
 
 
 def test_what_hinders_the_jobs_of_a_store_is_found(main, outlast, tmp_path):
@@ -215,7 +308,7 @@ def test_the_version_of_fastapi_and_its_seam(version, by_stacks, levels):
         fastapi=version,
         by_stacks=by_stacks,
         plain=[],
-        unknown={},
+        jobs=JobFacts(url="sqlite:///outlast.db"),
     )
 
     assert [each.level for each in findings.of_fastapi(facts)] == levels

@@ -42,7 +42,7 @@ class Screen:
         while self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=0.5)
+                self._process.wait(timeout=2)
 
     def ended(self) -> int:
         """Reads the rest; on Linux the end of a terminal is an error."""
@@ -106,6 +106,46 @@ def test_waiting_shows_a_bar_and_what_is_still_going_on(store, screen):
     assert wait.ended() == 0
     assert "0/1" in wait.seen
     assert f"{job_id} \x1b[32msucceeded" in wait.seen
+
+
+CHECKED = """
+import threading
+from outlast import TaskQueue
+
+queue = TaskQueue()
+
+class Slow(str):
+    def __new__(cls, text):
+        threading.Event().wait()
+
+def send_mail(to, on): ...
+"""
+SLOW = '{"to": {"$": ["of", "main:Slow", "x"]}, "on": 1}'
+
+
+def test_a_check_of_many_jobs_shows_how_far_it_is(store, screen, tmp_path):
+    (tmp_path / "main.py").write_text(CHECKED)
+    store.insert([new_job("main:send_mail") for _ in range(1_200)])
+
+    check = screen("check", "main:queue", "--against", "sqlite:///outlast.db")
+
+    assert check.ended() == 0
+    assert "Checking jobs" in check.seen
+    assert "1200/1200" in check.seen
+    assert "1,200 queued or running jobs would run" in check.seen
+
+
+def test_ctrl_c_ends_a_check_without_a_traceback(store, screen, tmp_path):
+    """Also while it puts an argument together, whose class never comes to an end."""
+    (tmp_path / "main.py").write_text(CHECKED)
+    store.insert([new_job("main:send_mail", luggage=SLOW)])
+
+    check = screen("check", "main:queue", "--against", "sqlite:///outlast.db")
+    check.until("Checking jobs")
+    check.ctrl_c()
+
+    assert check.ended() == 130
+    assert "Traceback" not in check.seen
 
 
 def test_states_are_coloured_and_errors_red(ids, screen):

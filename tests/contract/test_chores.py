@@ -47,6 +47,26 @@ def test_a_retry_that_comes_too_late_expires(store, clock):
     assert store.get(job_id).reason is Reason.EXPIRED
 
 
+def test_the_next_to_expire_is_known_in_advance(store, clock):
+    assert store.next_expiry() is None
+    soon, later = clock.now() + 1_000_000, clock.now() + 5_000_000
+    put(store, expires_at=later)
+    put(store, expires_at=soon)
+    put(store)
+
+    assert store.next_expiry() == soon
+    clock.advance(timedelta(seconds=1))
+    store.expire()
+    assert store.next_expiry() == later
+
+
+def test_a_running_job_is_not_the_next_to_expire(store, clock):
+    put(store, expires_at=clock.now() + 1_000_000)
+    take(store)
+
+    assert store.next_expiry() is None
+
+
 def test_more_jobs_than_fit_one_commit_expire_in_one_call(store, clock):
     store.insert([new_job(store, expires_at=clock.now() + 1) for _ in range(2100)])
     clock.advance(timedelta(seconds=1))

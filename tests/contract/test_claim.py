@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from outlast.job import Crashed, State
-from tests.contract.making import ERRED, claimable, end, ids, new_job, put, take
+from tests.contract.making import ERRED, claimable, end, ids, new_chain, new_job, put, take
 
 
 def test_a_claimed_job_brings_what_a_worker_needs(store):
@@ -94,6 +94,14 @@ def test_a_job_whose_task_is_unknown_is_left_to_others(store):
 
     assert claimable(store, unknown={"app:new", "app:other"}) == [known]
     assert claimable(store) == [unknown, known]
+
+
+def test_a_job_that_does_not_fit_is_left_to_others(store):
+    unfit, other = put(store), put(store)
+
+    assert claimable(store, unfit={unfit, "another"}) == [other]
+    assert not store.suspects(unfit=(unfit, other))
+    assert claimable(store) == [unfit, other]
 
 
 def test_a_paused_queue_is_left_alone(store):
@@ -194,3 +202,57 @@ def test_the_next_due_job_is_the_earliest_delayed_one(store, clock):
     clock.advance(timedelta(seconds=5))
     store.claim("w1", 10)
     assert store.next_due() == clock.now() + 4_000_000
+
+
+# ---- one job, by its id
+
+
+def test_a_job_can_be_claimed_before_it_is_due(store):
+    put(store)
+    later = put(store, delay=timedelta(days=1))
+
+    claimed = store.claim_one("w1", later)
+    assert (claimed.id, claimed.attempt) == (later, 1)
+    assert end(store, claimed).state is State.SUCCEEDED
+    assert store.get(later).state is State.SUCCEEDED
+
+
+def test_what_it_waited_behind_is_let_go_as_ever(store):
+    first, second = new_chain(store, 2)
+    store.insert([first, second])
+
+    assert store.claim_one("w1", second.id) is None
+    end(store, store.claim_one("w1", first.id))
+    assert store.claim_one("w1", second.id).id == second.id
+
+
+@pytest.mark.parametrize("fields", [{"waiting": 1}, {"held_by": "server"}, {"expires_at": 1}], ids=str)
+def test_a_job_that_waits_for_more_than_time_is_not_claimed_by_its_id(fields, store):
+    job_id = put(store, **fields)
+
+    assert store.claim_one("w1", job_id) is None
+    assert store.get(job_id).attempt == 0
+
+
+def test_neither_is_one_of_a_paused_queue(store):
+    job_id = put(store, queue="closed")
+    store.pause("closed")
+    assert store.claim_one("w1", job_id) is None
+
+    store.resume("closed")
+    assert store.claim_one("w1", job_id).id == job_id
+
+
+def test_neither_is_one_that_is_running_or_has_ended(store):
+    job_id = put(store)
+    claimed = take(store)
+    assert store.claim_one("w2", job_id) is None
+
+    end(store, claimed)
+    assert store.claim_one("w2", job_id) is None
+
+
+def test_a_worker_that_the_store_does_not_know_claims_none_by_its_id(store):
+    job_id = put(store)
+
+    assert store.claim_one("stranger", job_id) is None

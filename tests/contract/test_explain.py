@@ -1,4 +1,4 @@
-"""Why a job is not running: what the store reads of it and its surroundings, and the reasons that follow."""
+"""Why a job is not running: what the store reads of it and its circumstances, and the reasons that follow."""
 
 from datetime import timedelta
 
@@ -23,7 +23,7 @@ def store(connect, clock):
 
 
 def reasons(store, job_id):
-    return explain(store.surroundings(job_id))
+    return explain(store.circumstances(job_id))
 
 
 def whys(store, job_id):
@@ -48,7 +48,7 @@ def test_a_job_that_is_not_there_is_named(store):
     missing = new_id()
 
     with pytest.raises(JobNotFound, match=missing):
-        store.surroundings(missing)
+        store.circumstances(missing)
 
 
 def test_a_job_that_the_next_claim_takes_has_no_reason(store):
@@ -178,6 +178,17 @@ def test_a_task_that_no_code_has(store, clock):
     job_id = put(store, task="app:new")
     store.report("w1", room=2, unknown={"app:new", "app:other"})
     assert whys(store, job_id) == [Why.UNKNOWN_TASK]
+
+    store.enter(worker_record("w2", clock, slots=1))
+    assert whys(store, job_id) == []
+
+
+def test_a_job_that_no_code_fits(store, clock):
+    """It was put back, is due again, and is left to others by the worker that could not run it."""
+    job_id, other = put(store), put(store)
+    store.report("w1", room=2, unknown={job_id})
+    assert whys(store, job_id) == [Why.MISFIT]
+    assert whys(store, other) == []
 
     store.enter(worker_record("w2", clock, slots=1))
     assert whys(store, job_id) == []

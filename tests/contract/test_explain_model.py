@@ -374,7 +374,7 @@ class Machine(RuleBasedStateMachine):
     # ---- what holds at any time
 
     def reasons(self, job: Known) -> list[Explanation]:
-        around = self.store.surroundings(job.row.id)
+        around = self.store.circumstances(job.row.id)
         alive = tuple(hand for hand in around.hands if self.workers[hand.worker.id].is_alive)
         return explain(replace(around, hands=alive))
 

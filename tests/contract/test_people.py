@@ -199,7 +199,26 @@ def test_the_oldest_ready_job_is_the_one_that_has_been_due_for_longest(store, cl
     assert store.oldest_ready() is None
 
 
-def test_queued_jobs_are_counted_by_task(store, one_of_each):
-    put(store, task="app:other", delay=timedelta(hours=1))
+def test_live_jobs_are_those_that_are_queued_or_running(store, one_of_each):
+    others = [
+        put(store, task="app:other", luggage='{"a":1}', delay=timedelta(hours=1)),
+        put(store, task="app:other", luggage='{"a":1}', waiting=1),
+        put(store, task="app:other", luggage='{"a":1}', held_by="server"),
+    ]
 
-    assert store.queued_tasks() == {"app:task": 1, "app:other": 1}
+    assert sorted(store.live()) == sorted(
+        [
+            (one_of_each[State.QUEUED], "app:task", "{}", False),
+            (one_of_each[State.RUNNING], "app:running", "{}", True),
+            *((job, "app:other", '{"a":1}', False) for job in others),
+        ]
+    )
+
+
+def test_live_jobs_come_in_pieces_and_what_has_ended_meanwhile_is_left_out(store):
+    jobs = [put(store) for _ in range(1_100)]
+    live = store.live()
+    first = next(live)
+    store.cancel(JobFilter(ids=tuple(jobs[-10:])))
+
+    assert sorted(each.id for each in (first, *live)) == sorted(jobs[:-10])

@@ -1,5 +1,6 @@
 """Endings: what is written for each outcome, and the fence (P4)."""
 
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -18,8 +19,8 @@ from outlast.job import (
     Succeeded,
     TimedOut,
 )
-from outlast.store import JobFilter
-from tests.contract.making import ERRED, claimable, end, new_chain, new_job, put, take
+from outlast.store import JobFilter, open_store
+from tests.contract.making import ERRED, claimable, end, new_chain, new_job, put, take, worker_record
 
 
 def test_a_success_keeps_its_result(store, clock):
@@ -236,6 +237,15 @@ def test_a_wait_is_thrown_for_with_dice(store):
     assert all(750_000 <= wait <= 1_250_000 for wait in waits)
 
 
+@pytest.mark.parametrize(("throw", "wait"), [(0.0, 750_000), (0.5, 1_000_000)])
+def test_the_dice_may_be_given(throw, wait, url):
+    with closing(open_store(url, dice=lambda: throw)) as store:
+        store.enter(worker_record("w1", store.clock))
+        put(store)
+
+        assert end(store, take(store), ERRED).wait == wait
+
+
 def test_a_row_may_bring_its_own_policy(store):
     put(store, retry='{"delay":1000,"factor":1,"max_delay":2000,"on":[],"never":[]}')
 
@@ -360,3 +370,25 @@ def test_a_cancelled_job_cannot_be_ended_by_an_old_attempt(store):
 
     assert end(store, job) is None
     assert store.get(job_id).state is State.CANCELLED
+
+
+def test_what_a_task_added_is_there_with_its_success(store):
+    first, second = new_chain(store, 2)
+    put(store)
+
+    ending = end(store, take(store), Succeeded("1", (first, second)))
+
+    assert ending.state is State.SUCCEEDED
+    assert claimable(store) == [first.id]
+    assert store.get(second.id).view == "waiting"
+
+
+def test_what_a_task_added_is_not_there_without_the_fence(store):
+    """Its attempt was taken for dead, another has begun: that one adds its own."""
+    added = new_job(store)
+    put(store)
+    job = take(store)
+    store.rescue("w1")
+
+    assert end(store, job, Succeeded(None, (added,))) is None
+    assert [each.id for each in store.find()] == [job.id]

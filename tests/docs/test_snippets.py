@@ -1,6 +1,7 @@
 """Every block of Python in the pages is a file, and every such file runs: here, one test for each."""
 
 import asyncio
+import re
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from uuid import UUID
 
 import pytest
 
-from outlast import State
+from outlast import State, TaskQueue
+from outlast.job import new_id
 from tests.docs.pages import PAGES, READMES, ROOT, Block, blocks
 from tests.docs.running import SNIPPETS, Snippet, free_port, served, served_by_uvicorn
 
@@ -117,6 +119,14 @@ def test_options(snippet):
     )
 
 
+def test_aliases(snippet, capsys):
+    job = snippet.queue.prepare(snippet.send_message, ("you", "hello"), {})
+    for name in ("aliases:send_mail", "shop.letters:send"):
+        snippet.queue._enqueue([job._replace(id=new_id(), task=name)])
+
+    assert capsys.readouterr().out == "to you: hello\n" * 2
+
+
 def test_plain_function(snippet, tmp_path):
     (tmp_path / "exports" / "3").mkdir(parents=True)
 
@@ -125,6 +135,36 @@ def test_plain_function(snippet, tmp_path):
 
     assert snippet.only_job().max_attempts == 2
     assert list((tmp_path / "exports").iterdir()) == []
+
+
+def test_depends(snippet):
+    with snippet.client() as client:
+        client.post("/orders/7/ship")
+
+    assert snippet.only_job().luggage.startswith('{"order_id":7')
+    with closing(sqlite3.connect("shop.db")) as db:
+        assert db.execute("SELECT * FROM orders").fetchall() == [(7, "shipped")]
+
+
+def test_depends_adds(snippet):
+    with snippet.client() as client:
+        client.post("/orders/7?cents=5")
+        with pytest.raises(ValueError, match="nobody"):
+            client.post("/orders/8?cents=-5")
+        charged, receipt, failed = snippet.jobs()
+
+    assert [job.view for job in (charged, receipt, failed)] == ["succeeded", "succeeded", "retrying"]
+    assert '"order_id":7' in receipt.luggage
+
+
+def test_snapshot(snippet, capsys):
+    with snippet.client() as client:
+        assert client.post("/albums/3/export", headers={"Authorization": "Bearer ann"}).status_code == 200
+        assert client.post("/albums/3/export", headers={"Authorization": "ann"}).status_code == 401
+        assert client.post("/albums/3/export").status_code == 422
+
+    assert snippet.only_job().state is State.SUCCEEDED
+    assert capsys.readouterr().out == "album 3 for ann\n"
 
 
 def test_retries(snippet, tmp_path):
@@ -259,6 +299,39 @@ def test_lifespan(snippet, tmp_path, capfd):
     assert capfd.readouterr().out.count("starting the scheduler") == 1
 
 
+def test_context_variables(snippet):
+    with snippet.client() as client:
+        client.post("/orders/7", headers={"X-Tenant": "acme"})
+
+    assert snippet.only_job().result == '"order 7 of acme"'
+
+
+def test_request_id(snippet, tmp_path, capfd):
+    with served_by_uvicorn("request_id", folder=tmp_path) as client:
+        client.post("/orders/7", headers={"X-Request-ID": "7f3c"})
+        job = snippet.only_job()
+        assert asyncio.run(snippet.queue.job(job.id).wait(timeout=20)) == "7f3c"
+
+    assert f"INFO 7f3c {job.id} charging order 7" in capfd.readouterr().err
+
+
+def test_tracing(monkeypatch, tmp_path, capfd):
+    """Not imported here: a process has one provider for good."""
+    monkeypatch.setenv("OUTLAST_STORE", url := f"sqlite:///{tmp_path / 'outlast.db'}")
+    with served_by_uvicorn("tracing", folder=tmp_path) as client:
+        client.post("/orders/7")
+        queue = TaskQueue(store=url, worker="external")
+        [job] = queue.ask(lambda store: store.find())
+        asyncio.run(queue.job(job.id).wait(timeout=20))
+        queue.close()
+
+    found = dict(
+        re.findall(r'"name": "([^"]+)",\s+"context": {\s+"trace_id": "(\w+)"', capfd.readouterr().out)
+    )
+    names = ("POST /orders/{order}", "process tracing:charge", "ask the bank")
+    assert len({found[name] for name in names}) == 1
+
+
 def test_worker_lifespan(snippet, tmp_path):
     with served_by_uvicorn("worker_lifespan", folder=tmp_path):
         pool = asyncio.run(wait_for(snippet.queue, snippet.use_pool))
@@ -318,11 +391,34 @@ def test_conftest(tmp_path):
     passes(tmp_path, "main", "conftest")
 
 
+def test_shop(snippet):
+    with snippet.client() as client:
+        client.post("/orders/7?cents=990&email=you@example.com")
+
+    assert [job.view for job in snippet.jobs()] == ["succeeded", "succeeded", "scheduled"]
+
+
+def test_test_enqueued(tmp_path):
+    passes(tmp_path, "shop", "test_enqueued")
+
+
+def test_test_delay(tmp_path):
+    passes(tmp_path, "shop", "test_delay")
+
+
+def test_test_retry(tmp_path):
+    passes(tmp_path, "shop", "test_retry")
+
+
+def test_test_coroutines(tmp_path):
+    passes(tmp_path, "shop", "test_coroutines")
+
+
 def passes(folder, *snippets):
     for name in snippets:
         (folder / SNIPPETS[name].name).write_bytes(SNIPPETS[name].read_bytes())
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error"],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -330,6 +426,5 @@ def passes(folder, *snippets):
     )
 
     assert ran.returncode == 0, ran.stdout
-    assert {file.name for file in folder.iterdir()} <= {"__pycache__", "main.py", "conftest.py"} | {
-        file.name for file in folder.glob("test_*.py")
-    }
+    apps = {"__pycache__", "main.py", "shop.py", "conftest.py"}
+    assert {file.name for file in folder.iterdir()} <= apps | {file.name for file in folder.glob("test_*.py")}

@@ -89,7 +89,9 @@ def project(tmp_path):
 
 
 def pytest_in(project, *args):
-    command = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *args]
+    """Without pytest-asyncio: its own settings are not the user's."""
+    plain = ["-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error"]
+    command = [sys.executable, "-B", "-m", "pytest", *plain, *args]
     return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=60, check=False)
 
 

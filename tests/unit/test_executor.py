@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import fields
 from datetime import timedelta
 from types import ModuleType
@@ -19,6 +19,7 @@ from outlast.job import Claimed, Erred, Outcome, Released, Snoozed, Stopped, Suc
 from outlast.retry import RetryPolicy
 from outlast.worker import executor
 from outlast.worker.outcomes import from_message, to_message
+from tests.attempts import QUEUE, in_no_thread
 
 
 class Form(BaseModel):
@@ -27,6 +28,14 @@ class Form(BaseModel):
 
 def answer() -> int:
     return 42
+
+
+def generate() -> Iterator[int]:
+    yield 42
+
+
+async def agenerate() -> AsyncIterator[int]:
+    yield 42
 
 
 def add(a: int, b: int) -> int:
@@ -120,7 +129,7 @@ class Unreadable:
 
 def attempt(func: Callable[..., Any], luggage: str = "{}", retry: RetryPolicy | None = None) -> Outcome:
     """What an attempt of a job of this module's comes to."""
-    begun = executor.begin(claimed(f"{__name__}:{func.__name__}", luggage, retry))
+    begun = executor.begin(claimed(f"{__name__}:{func.__name__}", luggage, retry), QUEUE)
     return executor.run(begun) if isinstance(begun, executor.Run) else begun
 
 
@@ -226,12 +235,14 @@ def test_arguments_that_do_not_fit_wait_for_code_that_they_fit() -> None:
         (f"{__name__}:__name__", "is not a function"),
         ("ends_the_process:task", "SystemExit"),
         ("broken_hints:task", "cannot be called in this code"),
+        (f"{__name__}:generate", "nothing of its body would run"),
+        (f"{__name__}:agenerate", "nothing of its body would run"),
     ],
 )
 def test_a_task_that_this_code_lacks_is_unknown(
     task: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    """Also one whose module ends the process, or whose signature no code can read."""
+    """Also one whose module ends the process, whose signature no code can read, or which has become a generator."""
     (tmp_path / "ends_the_process.py").write_text("raise SystemExit(1)")
     monkeypatch.syspath_prepend(str(tmp_path))
     unreadable = ModuleType("broken_hints")
@@ -239,7 +250,7 @@ def test_a_task_that_this_code_lacks_is_unknown(
     monkeypatch.setitem(sys.modules, "broken_hints", unreadable)
 
     with pytest.raises(TaskUnknown, match=why):
-        executor.begin(claimed(task))
+        executor.begin(claimed(task), QUEUE)
 
 
 async def cancel_within() -> None:
@@ -253,9 +264,9 @@ async def wait_for_ever() -> None:
 
 
 async def test_a_cancellation_from_outside_stops_it_and_says_where_it_was() -> None:
-    begun = executor.begin(claimed(f"{__name__}:wait_for_ever"))
+    begun = executor.begin(claimed(f"{__name__}:wait_for_ever"), QUEUE)
     assert isinstance(begun, executor.Run)
-    task = asyncio.create_task(executor.arun(begun))
+    task = asyncio.create_task(executor.arun(begun, in_no_thread))
     await asyncio.sleep(0)
 
     task.cancel()

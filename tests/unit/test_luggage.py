@@ -441,7 +441,7 @@ def annotated(annotation: Any) -> Callable[..., None]:
     ],
 )
 def test_a_value_that_a_changed_annotation_refuses_is_a_misfit(old: Any, new: Any, value: Any) -> None:
-    with pytest.raises(LuggageMisfit, match=r"cannot take 'value' from this job: .*; run this job with"):
+    with pytest.raises(LuggageMisfit, match=r"cannot take 'value' from this job: (?!:).*; run this job with"):
         carried(annotated(old), annotated(new), value)
 
 
@@ -501,7 +501,7 @@ def test_a_root_model_is_made_by_the_class_of_today(monkeypatch: pytest.MonkeyPa
 def test_a_model_that_no_longer_takes_its_fields_is_a_misfit(
     monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(LuggageMisfit, match=rf"typed\(\) cannot take 'value' from this job: .*{words}"):
+    with pytest.raises(LuggageMisfit, match=rf"typed\(\) cannot take 'value' from this job: (?!:).*{words}"):
         changed(monkeypatch, "User", create_model("User", **fields), User(id=1))
 
 

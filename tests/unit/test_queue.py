@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from outlast.clock import ManualClock
 from outlast.errors import JobFailed, JobNotFound, OptionRefused
 from outlast.explain import Why
 from outlast.job import Claimed, Ended, Erred, State, Succeeded
 from outlast.lifecycle import Reason
 from outlast.queue import TaskQueue
 from outlast.store import Store, WorkerRecord
+from tests.contract.making import ERRED, worker_record
 
 HOUR = timedelta(hours=1)
 
@@ -291,3 +293,38 @@ def test_a_queue_can_be_switched_to_another_store_for_a_while(queue, tmp_path):
     assert job.state is State.QUEUED
     with pytest.raises(JobNotFound):
         other.record()
+
+
+def test_a_switched_queue_has_the_clock_and_the_dice_that_were_given(queue):
+    clock = ManualClock()
+    with queue.switched(store="sqlite://", worker="external", clock=clock, dice=lambda: 0.0):
+        job = queue.enqueue(greet, "you")
+        settled = queue.tell(erred)
+
+    assert job.id == settled.id
+    assert settled.ending.wait == 750_000
+
+
+def erred(store):
+    """The first retry of the default policy comes after a second, of which the dice take a quarter at most."""
+    store.enter(worker_record("w1", store.clock))
+    [job] = store.claim("w1", 1)
+    [settled] = store.settle([Ended(job.id, job.attempt, ERRED)])
+    return settled
+
+
+def test_queues_that_are_made_can_be_watched():
+    seen = []
+    with TaskQueue.made.watched(seen.append):
+        made = TaskQueue()
+    TaskQueue()
+
+    assert seen == [made]
+
+
+def test_a_queue_is_open_while_it_has_its_store_open(queue):
+    assert not queue.is_open
+    queue.enqueue(greet, "you")
+    assert queue.is_open
+    queue.close()
+    assert not queue.is_open

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from outlast.errors import NotConfirmed
+from outlast.errors import NotConfirmed, StoreError, StoreUnusable
 from outlast.job import Ended, Succeeded
 from outlast.store import JobFilter, open_store, sqlite_file
 from tests.contract.making import LEASE, ids, new_job, put, take, worker_record
@@ -276,3 +276,61 @@ def test_a_store_in_memory_is_gone_when_it_is_closed():
     store = open_store("sqlite://")
     assert store.find() == []
     store.close()
+
+
+# ---- reading only
+
+
+def state_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_store_that_is_only_read_is_left_as_it_was(store, url, tmp_path):
+    """Nothing is written, and no file is made beside one that nobody has open: another user could not write it."""
+    job = put(store)
+    beside_writer = state_of(tmp_path)
+
+    reader = open_store(url, read_only=True)
+    assert [each.id for each in reader.live()] == [job]
+    with pytest.raises(StoreError):
+        put(reader)
+    reader.close()
+    assert state_of(tmp_path).keys() == beside_writer.keys()
+    assert state_of(tmp_path)["outlast.db"] == beside_writer["outlast.db"]
+
+    store.close()
+    at_rest = state_of(tmp_path)
+    reader = open_store(url, read_only=True)
+    assert [each.id for each in reader.live()] == [job]
+    reader.close()
+    assert state_of(tmp_path) == at_rest
+    assert list(at_rest) == ["outlast.db"]
+
+
+def test_a_store_of_an_older_schema_is_read_as_it_is(url, tmp_path, monkeypatch):
+    """To see it fail: migrate it all the same."""
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_file, "_MIGRATIONS", sqlite_file._MIGRATIONS[:1])
+        open_store(url).close()
+    with closing(sqlite3.connect(tmp_path / "outlast.db")) as old:
+        old.execute(
+            "INSERT INTO jobs (id, task, queue, priority, luggage, created_at, run_at, max_attempts, at_most_once,"
+            " waiting, ready) VALUES ('one', 'app:task', 'default', 0, '{}', 1, 1, 5, 0, 0, 1)"
+        )
+        old.commit()
+
+    reader = open_store(url, read_only=True)
+
+    assert [tuple(each) for each in reader.live()] == [("one", "app:task", "{}", False)]
+    assert reader.counts()["ready"] == 1
+    reader.close()
+    with closing(sqlite3.connect(tmp_path / "outlast.db")) as old:
+        assert old.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("sqlite:///missing.db", "there is no store at"), ("sqlite://", "in memory")]
+)
+def test_what_is_not_there_cannot_be_read(name, told):
+    with pytest.raises(StoreUnusable, match=told):
+        open_store(name, read_only=True)

@@ -62,6 +62,8 @@ def test_no_claim_sorts(store, sql):
         ("holders", "jobs_unready (held_by>?)"),
         ("unhold_all", "jobs_unready (held_by=?)"),
         ("overdue", "jobs_expiring (expires_at>? AND expires_at<?)"),
+        ("next_expiry", "jobs_expiring (expires_at>?)"),
+        ("free_to_start", "sqlite_autoindex_jobs_1 (id=?)"),
         ("running_of", "jobs_running (worker=?)"),
         ("asked_to_cancel", "jobs_running (worker=?)"),
         ("prune", "jobs_finished (finished_at>? AND finished_at<?)"),

@@ -203,7 +203,7 @@ def test_what_a_task_is_shows_in_its_repr():
 def opened(number: int, db: object = Depends(lambda: None)) -> None: ...
 
 
-def test_a_function_that_declares_a_dependency_is_refused_until_workers_solve_them():
+def test_a_queue_that_knows_no_framework_refuses_a_function_that_declares_a_dependency():
     """Called as it is, it would find FastAPI's marker in the place of what it asks for."""
-    with pytest.raises(TaskRefused, match=r"opened\(\) declares db by Depends.*inside the task"):
+    with pytest.raises(TaskRefused, match=r"opened\(\) declares db by Depends.*use that of `outlast`"):
         row(opened, 1)

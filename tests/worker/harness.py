@@ -57,7 +57,7 @@ import asyncio, json, mmap, os, struct, sys, threading, time
 from pathlib import Path
 
 from outlast.queue import TaskQueue
-from outlast.worker.executor import current_job
+from outlast.worker.surroundings import current_job
 
 HERE = Path(__file__).parent
 queue = TaskQueue(store=f"sqlite:///{HERE / 'outlast.db'}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outlast.worker.executor import current_job
+from outlast.worker.surroundings import current_job
 from tests.worker.harness import TASKS, House
 
 APP = (
@@ -84,15 +84,28 @@ def test_a_task_knows_its_job(served: House) -> None:
     """In a def task, in an async one, and in a thread that the async one starts."""
     called, awaited = served.add("app:who"), served.add("app:awho")
 
-    assert served.result(called) == {"id": called, "attempt": 1, "task": "app:who", "failures": 0}
-    assert served.result(awaited) == [{"id": awaited, "attempt": 1, "task": "app:awho", "failures": 0}] * 2
+    assert served.result(called) == {
+        "id": called,
+        "attempt": 1,
+        "task": "app:who",
+        "failures": 0,
+        "request_id": None,
+    }
+    one = {"id": awaited, "attempt": 1, "task": "app:awho", "failures": 0, "request_id": None}
+    assert served.result(awaited) == [one, one]
 
 
 def test_a_task_knows_its_attempt_and_its_failures(served: House) -> None:
     """So that a second try can do otherwise."""
     job = served.add("app:again")
 
-    assert served.result(job) == {"id": job, "attempt": 2, "task": "app:again", "failures": 1}
+    assert served.result(job) == {
+        "id": job,
+        "attempt": 2,
+        "task": "app:again",
+        "failures": 1,
+        "request_id": None,
+    }
 
 
 def test_outside_a_task_there_is_no_current_job() -> None:

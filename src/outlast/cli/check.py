@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,14 +13,25 @@ from outlast.cli.printing import answers, coloured, counted, hint, plain_text, p
 if TYPE_CHECKING:
     from outlast.cli.findings import Finding
 
+AgainstOption = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        metavar="URL",
+        show_default=False,
+        help="Only see whether this code would run the jobs of this store, which is not changed.",
+    ),
+]
+
 
 def check(
     app: AppArgument = None,
     factory: FactoryOption = False,
     store: AppStoreOption = None,
+    against: AgainstOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check an app, its store and its workers.
+    """Check an app, its store and its workers; or, before a release, its code against the jobs of a store.
 
     Exit code 1 when there are errors; warnings and notes are none.
 
@@ -29,7 +40,7 @@ def check(
     from outlast.cli.findings import look
 
     findings = []
-    for finding in look(app, store, factory=factory):
+    for finding in look(app, store, against=against, factory=factory):
         findings.append(finding)
         if not as_json:
             _print(finding)
@@ -38,7 +49,7 @@ def check(
         print_json({"ok": errors == 0, "findings": [asdict(finding) for finding in findings]})
     else:
         say("", _summary(findings, errors))
-        if not errors:
+        if not errors and against is None:
             hint(f"Serve it: outlast dev {app or ''}")
     raise typer.Exit(1 if errors else 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Any
 
@@ -40,6 +41,7 @@ class Commands(TyperGroup):
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False}) or FINE
         except typer.Abort:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed again, it is heard already
             complain("stopped; nothing was changed")
             code = INTERRUPTED
         except Exception as error:

@@ -19,8 +19,9 @@ from outlast.errors import AppNotFound, StoreError
 
 if TYPE_CHECKING:
     from outlast.cli.apps import App
-    from outlast.cli.probe import AppFacts
+    from outlast.cli.probe import AppFacts, JobFacts
     from outlast.store import Store, WorkerRecord
+    from outlast.worker.preflight import Misfits
 
 _OLDEST_FASTAPI, _NEWEST_FASTAPI = (0, 121), (0, 165)
 """From the one to the other the whole test suite has run."""
@@ -37,23 +38,40 @@ class Finding:
     about: str
     text: str
     cure: str | None = None
+    task: str | None = None
+    """Where it is about jobs of one task: which,"""
+    jobs: int | None = None
+    """how many they are,"""
+    example: str | None = None
+    """and the id of one."""
 
 
-def look(app: str | None, store: str | None, *, factory: bool) -> Iterator[Finding]:
-    """Look at an app and at the store that it uses; at the store `store`, or the default one, where there is no app."""
+def look(
+    app: str | None, store: str | None, *, against: str | None = None, factory: bool
+) -> Iterator[Finding]:
+    """Look at an app and at the store that it uses; at the store `store`, or the default one, where there is no app.
+
+    With `against`, look at the app and at the jobs of that store alone.
+    """
     from outlast.cli.apps import find_app
     from outlast.cli.exits import Failure
     from outlast.cli.probe import probe
+    from outlast.store import store_url
 
     facts = None
     try:
         found = find_app(app)
-        facts = probe(found.target(factory=factory), store)
+        facts = probe(found.target(factory=factory), store, against and store_url(against))
     except (Failure, AppNotFound) as error:
         yield Finding("error", "app", str(error))
+    except StoreError as error:
+        yield Finding("error", "store", str(error))
     else:
         yield from _of_app(found, facts)
         yield from of_fastapi(facts)
+        yield from _of_jobs(facts.jobs, level="warning" if against is None else "error")
+    if against is not None:
+        return
     yield from of_sqlite(sqlite3.sqlite_version_info)
     yield from _of_store(facts.url if facts else store or DEFAULT_STORE, facts)
 
@@ -66,15 +84,36 @@ def _of_app(found: App, facts: AppFacts) -> Iterator[Finding]:
     yield Finding("ok", "app", f"{found.name}{how} can be imported and has a TaskQueue")
     for line in facts.plain:
         yield Finding("warning", "app", line)
-    for task, (count, why) in facts.unknown.items():
-        yield Finding(
-            "warning",
-            "tasks",
-            f"{counted(count, 'queued job')} of {task} cannot run with this code: {why}",
-            f"bring the function back under that name, or give them up: outlast jobs cancel --task {task}",
-        )
     if facts.worker == "inline":
         yield from _of_inline(int(os.environ.get("WEB_CONCURRENCY") or 1))
+
+
+def _of_jobs(jobs: JobFacts, level: str) -> Iterator[Finding]:
+    """What this code could not run. It waits for other code: an error only to who asked whether it would."""
+    if jobs.unreadable is not None:
+        if level == "error":  # of the app's own store it is told with the store
+            yield Finding("error", "store", jobs.unreadable)
+        return
+    for misfits in jobs.misfits:
+        yield _misfits(misfits, level)
+    fit = jobs.looked - sum(each.queued + each.running for each in jobs.misfits)
+    if fit or not jobs.misfits:
+        yield Finding("ok", "tasks", f"{counted(fit, 'queued or running job')} would run with this code")
+
+
+def _misfits(misfits: Misfits, level: str) -> Finding:
+    count = misfits.queued + misfits.running
+    running = f" ({misfits.running:,} of them running now)" if misfits.running else ""
+    return Finding(
+        level,
+        "tasks",
+        f"{counted(count, 'job')} of {misfits.task}{running} cannot run with this code: {misfits.why}; such as "
+        f"{misfits.example}",
+        misfits.cure or None,
+        task=misfits.task,
+        jobs=count,
+        example=misfits.example,
+    )
 
 
 def _of_inline(servers: int) -> Iterator[Finding]:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from outlast.cli.exits import NOT_SO, TIMED_OUT, complain
 from outlast.cli.options import DEFAULT_STORE, JsonOption, StoreOption, duration, same_store
-from outlast.cli.printing import coloured, counted, errors, hint, plain_text, print_json, say, short_id, span
+from outlast.cli.printing import (
+    Bar,
+    coloured,
+    counted,
+    hint,
+    plain_text,
+    print_json,
+    say,
+    short_id,
+    span,
+)
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -62,10 +71,10 @@ def _until_ended(store: Store, jobs: list[JobRecord], timeout: timedelta | None)
     """The jobs as they are once all have ended, or when time is up."""
     give_up = None if timeout is None else time.monotonic() + timeout.total_seconds()
     pause = _FIRST_PAUSE
-    with _Progress(len(jobs)) as progress:
+    with Bar("Waiting", total=len(jobs)) as bar:
         while True:
             jobs = [job if job.state.ended else store.get(job.id) for job in jobs]
-            progress.show(jobs)
+            _show(bar, jobs)
             left = None if give_up is None else give_up - time.monotonic()
             if all(job.state.ended for job in jobs) or (left is not None and left <= 0):
                 return jobs
@@ -73,39 +82,11 @@ def _until_ended(store: Store, jobs: list[JobRecord], timeout: timedelta | None)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
-class _Progress:
-    """A bar on standard error, where somebody sees it; else nothing."""
-
-    def __init__(self, total: int) -> None:
-        self._bar: Any = None
-        if sys.stderr.isatty():
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-            self._bar = Progress(
-                TextColumn("Waiting"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.description}"),
-                TimeElapsedColumn(),
-                console=errors(),
-                transient=True,
-            )
-            self._task = self._bar.add_task("", total=total)
-
-    def __enter__(self) -> _Progress:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def show(self, jobs: list[JobRecord]) -> None:
-        if self._bar is not None:
-            views = [job.view for job in jobs if not job.state.ended]
-            told = ", ".join(f"{views.count(view)} {view}" for view in dict.fromkeys(views))
-            self._bar.update(self._task, completed=len(jobs) - len(views), description=told)
+def _show(bar: Bar, jobs: list[JobRecord]) -> None:
+    views = [job.view for job in jobs if not job.state.ended]
+    bar.show(
+        len(jobs) - len(views), ", ".join(f"{views.count(view)} {view}" for view in dict.fromkeys(views))
+    )
 
 
 def _line(job: JobRecord) -> Text:

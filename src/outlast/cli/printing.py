@@ -138,6 +138,40 @@ def print_facts(facts: Iterable[tuple[str, str | Text]]) -> None:
     answers().print(table)
 
 
+class Bar:
+    """How far something has come: a bar on standard error, where somebody sees it; else nothing."""
+
+    def __init__(self, what: str, *, total: int) -> None:
+        self._bar: Any = None
+        if sys.stderr.isatty():
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            self._bar = Progress(
+                TextColumn(what),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+                TimeElapsedColumn(),
+                console=errors(),
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> Bar:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, done: int, told: str = "") -> None:
+        """So many of the total are done; and a few words on the rest."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, description=told)
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table. `cut`: the end of its texts, "start" or "end", that may be cut off; None: neither."""

@@ -1,7 +1,8 @@
 """Imports an app in a process of its own and says what `outlast check` wants to know of it.
 
-`python -m outlast.cli.probe FD`: the question comes as JSON on standard input, the answer goes as JSON to the
-descriptor; what the app prints while it is imported stays out of both.
+`python -m outlast.cli.probe [STORE] FD`: the question comes as JSON on standard input, the answer goes as JSON to the
+descriptor; what the app prints while it is imported stays out of both. STORE is the one whose jobs are looked at,
+where that is not the app's own.
 """
 
 from __future__ import annotations
@@ -10,14 +11,35 @@ import json
 import logging
 import sys
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from outlast.cli.exits import INTERRUPTED
+from outlast.cli.printing import Bar
 from outlast.errors import OutlastError, StoreError
 from outlast.target import Target
 from outlast.worker.describe import ask
+from outlast.worker.preflight import Misfits, Preflight
 
 if TYPE_CHECKING:
     from outlast.queue import TaskQueue
+    from outlast.store import Store
+
+_LIVE = ("scheduled", "retrying", "waiting", "held", "ready", "running")
+_STEP = 500
+"""Jobs between two looks at the progress."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFacts:
+    """What the jobs of a store would say to the app's code."""
+
+    url: str
+    unreadable: str | None = None
+    """Why the store cannot be read, if it cannot."""
+    looked: int = 0
+    """How many jobs are queued or running."""
+    misfits: tuple[Misfits, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,29 +53,36 @@ class AppFacts:
     """Which seam tells of a request's failure: FastAPI's exit stacks, or the public form."""
     plain: list[str]
     """Parameters that still take FastAPI's own BackgroundTasks, each in a sentence."""
-    unknown: dict[str, tuple[int, str]]
-    """Tasks of queued jobs that this code does not have: how many jobs, and why not."""
+    jobs: JobFacts
 
 
-def probe(target: Target, store: str | None = None) -> AppFacts:
-    """The facts of the app that `target` leads to, on its own store or this one. Raises AppNotFound."""
-    return AppFacts(**ask(target, "outlast.cli.probe", store=store))
+def probe(target: Target, store: str | None = None, against: str | None = None) -> AppFacts:
+    """The facts of the app that `target` leads to, on its own store or on `store`; of the jobs there, or in `against`.
+
+    Raises AppNotFound.
+    """
+    told = ask(target, "outlast.cli.probe", *([] if against is None else [against]), store=store)
+    jobs = told.pop("jobs")
+    misfits = tuple(Misfits(**each) for each in jobs.pop("misfits"))
+    return AppFacts(**told, jobs=JobFacts(**jobs, misfits=misfits))
 
 
-def main(descriptor: int) -> None:
+def main(*words: str) -> None:
     from outlast import role
     from outlast.worker.app import find_queue
 
+    *against, descriptor = words
     role.enter_worker()
     try:
-        told = asdict(_facts(find_queue(Target.from_message(json.load(sys.stdin)))))
+        queue = find_queue(Target.from_message(json.load(sys.stdin)))
+        told = asdict(_facts(queue, *against))
     except OutlastError as error:
         told = {"error": str(error)}
-    with open(descriptor, "w") as out:
+    with open(int(descriptor), "w") as out:
         json.dump(told, out)
 
 
-def _facts(queue: TaskQueue) -> AppFacts:
+def _facts(queue: TaskQueue, against: str | None = None) -> AppFacts:
     import fastapi
 
     from outlast.fastapi import seam
@@ -64,7 +93,7 @@ def _facts(queue: TaskQueue) -> AppFacts:
         fastapi=fastapi.__version__,
         by_stacks=seam.has_stacks(),
         plain=[] if queue.app is None else _plain(queue.app),
-        unknown=_unknown(queue.url),
+        jobs=_of_jobs(queue, against or queue.url),
     )
 
 
@@ -89,31 +118,33 @@ class _Told(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-def _unknown(url: str) -> dict[str, tuple[int, str]]:
-    from outlast import names
-
-    found = {}
-    for task, count in _queued_tasks(url).items():
-        try:
-            names.resolve(task)
-        except Exception as error:
-            found[task] = (count, str(error))
-    return found
-
-
-def _queued_tasks(url: str) -> dict[str, int]:
-    """What is wrong with the store, if anything, is told by whoever opens it outside."""
+def _of_jobs(queue: TaskQueue, url: str) -> JobFacts:
+    """Without writing, or migrating: the store may be that of older code at work."""
     from outlast.store import open_store
 
     try:
-        store = open_store(url, create=False)
-    except StoreError:
-        return {}
+        store = open_store(url, create=False, read_only=True)
+    except StoreError as error:
+        return JobFacts(url=url, unreadable=str(error))
     try:
-        return store.queued_tasks()
+        return _looked_at(queue, store)
+    except StoreError as error:
+        return JobFacts(url=url, unreadable=str(error))
     finally:
         store.close()
 
 
+def _looked_at(queue: TaskQueue, store: Store) -> JobFacts:
+    counts, jobs, preflight = store.counts(), store.live(), Preflight(queue)
+    with Bar("Checking jobs", total=sum(counts[view] for view in _LIVE)) as bar:
+        while some := list(islice(jobs, _STEP)):
+            preflight.look(some)
+            bar.show(preflight.looked)
+    return JobFacts(url=store.url, looked=preflight.looked, misfits=tuple(preflight.misfits))
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    try:
+        main(*sys.argv[1:])
+    except KeyboardInterrupt:  # whoever asked is told as well
+        sys.exit(INTERRUPTED)

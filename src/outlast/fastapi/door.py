@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from outlast.fastapi.receipt import KEY, Receipt, current, describe
 from outlast.fastapi.routes import Routes
+from outlast.fastapi.snapshots import solve_all
 from outlast.job import NewJob
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _log = logging.getLogger("outlast.request")
 
 
 class Refused(Exception):
-    """The commit was not confirmed and 503 has been sent: what is left of the request shall unwind."""
+    """Another answer has been sent in place of the response: what is left of the request shall unwind."""
 
 
 class Door:
@@ -134,6 +135,8 @@ class Passage:
         if receipt.failure is not None:
             receipt.discard(repr(receipt.failure))
             return
+        if receipt.unsolved:
+            await self._solve()
         queue = receipt.queue
         is_held = queue.inline is None and self._routes.hold(receipt.scope, start)
         jobs = queue.bind(receipt.take(), queue.holds.holder() if is_held else None)
@@ -151,16 +154,35 @@ class Passage:
         if receipt.turn is not None and receipt.plain is not None:
             receipt.plain.add_task(receipt.turn)
 
+    async def _solve(self) -> None:
+        """Solve what the jobs take from the request. Where it cannot be, FastAPI's answer to that goes out instead."""
+        try:
+            answer = await solve_all(self._receipt)
+        except BaseException as error:
+            self._receipt.discard(repr(error))
+            raise
+        if answer:
+            self._receipt.discard(f"what a task takes from it was answered {answer[0]['status']}")
+            await self._answer(answer)
+            raise Refused("a snapshot could not be solved; the answer to that has been sent")
+
     async def _refuse(self, error: Exception) -> None:
         """503, then an exception for what is left of the request, so that its own session is not committed either."""
-        self.is_refused = True
-        self._receipt.undecided = False
-        _log.error("answered 503: not confirmed: %s: %s", describe(self._receipt.jobs), error)
+        receipt = self._receipt
+        receipt.undecided = False
+        told = describe(receipt.jobs)
+        _log.error("answered 503: not confirmed: %s: %s; request=%s", told, error, receipt.request_id)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(_NOT_CONFIRMED)).encode()),
             (b"retry-after", _RETRY_AFTER),
         ]
-        await self._send({"type": "http.response.start", "status": 503, "headers": headers})
-        await self._send({"type": "http.response.body", "body": _NOT_CONFIRMED})
+        start = {"type": "http.response.start", "status": 503, "headers": headers}
+        await self._answer([start, {"type": "http.response.body", "body": _NOT_CONFIRMED}])
         raise Refused("the jobs of this request were not confirmed; 503 has been sent") from error
+
+    async def _answer(self, messages: list[Message]) -> None:
+        """In place of the response, of which nothing more is let out."""
+        self.is_refused = True
+        for message in messages:
+            await self._send(message)

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 from outlast.clock import steady
-from outlast.errors import Retry, TaskUnknown
-from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, Stopped, TimedOut
+from outlast.errors import Retry, Snooze, TaskUnknown
+from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, Snoozed, Stopped, TimedOut
 from outlast.premises import Premises
+from outlast.queue import TaskQueue as AnyQueue
 from outlast.store import Store
 from outlast.worker import chores, events, executor
 from outlast.worker.membership import Membership, Standing
@@ -162,14 +163,14 @@ class Inline:
 
     async def _attempt(self, job: Claimed) -> None:
         began = Begun(job, steady())
-        outcome, error = await _outcome_of(job)
+        outcome, error = await attempt(job, self._queue)
         end = Ended(job.id, job.attempt, outcome)
         (settled,) = await self._queue.atell(lambda store: store.settle([end]))
         events.attempt_ended(began, settled)
         self.wake()
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise asyncio.CancelledError  # the executor made an outcome of it
-        if error is not None:
+        if error is not None and not isinstance(error, (Retry, Snooze)):
             raise error
 
     # ---- on the store's thread
@@ -232,50 +233,45 @@ class Begun:
     since: float
 
 
-async def _outcome_of(job: Claimed) -> tuple[Outcome, BaseException | None]:
-    """What an attempt came to; and the error that FastAPI would have raised, if any."""
+async def attempt(
+    job: Claimed, queue: AnyQueue, *, instead: BaseException | None = None
+) -> tuple[Outcome, BaseException | None]:
+    """Run a claimed job in this process: what it came to, and what its task raised, if anything, to be raised again.
+
+    `instead` is raised in place of the function's own code.
+    """
     try:
-        call = executor.begin(job)
+        call = executor.begin(job, queue)
     except TaskUnknown as error:
         return Released(str(error), _UNKNOWN_PAUSE, begun=False), None
     if isinstance(call, Outcome):
         return call, None
-    raised: list[BaseException] = []
-    call.func = (_watched_async if call.is_async else _watched)(call.func, raised)
-    outcome = await (_awaited(call) if call.is_async else run_in_threadpool(executor.run, call))
+    if instead is not None:
+        call.func = _raising(instead, is_async=call.is_async)
+    outcome = await (_awaited(call) if call.on_loop else run_in_threadpool(executor.run, call))
     if isinstance(outcome, TimedOut):
         return outcome, TimeoutError(f"{job.task} timed out after {outcome.timeout / 1e6:g} s")
-    if isinstance(outcome, Erred) and raised and not isinstance(raised[-1], Retry):
-        return outcome, raised[-1]
-    return outcome, None
+    return outcome, call.error if isinstance(outcome, (Erred, Snoozed)) else None
 
 
 async def _awaited(call: executor.Run) -> Outcome:
     limit = call.job.timeout
     async with asyncio.timeout(None if limit is None else limit / 1e6) as time:
-        outcome = await executor.arun(call)  # makes an outcome of the cancellation
+        outcome = await executor.arun(call, _in_thread)  # makes an outcome of the cancellation
     if time.expired() and isinstance(outcome, Stopped):
         return TimedOut(limit or 0, outcome.traceback)
     return outcome
 
 
-def _watched(func: Callable[..., Any], raised: list[BaseException]) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return func(*args, **kwargs)
-        except BaseException as error:
-            raised.append(error)
-            raise
-
-    return call
+async def _in_thread(job: Claimed, work: Callable[[], Any]) -> Any:
+    return await run_in_threadpool(work)
 
 
-def _watched_async(func: Callable[..., Any], raised: list[BaseException]) -> Callable[..., Any]:
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return await func(*args, **kwargs)
-        except BaseException as error:
-            raised.append(error)
-            raise
+def _raising(error: BaseException, *, is_async: bool) -> Callable[..., Any]:
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise error
 
-    return call
+    async def afail(*args: Any, **kwargs: Any) -> Any:
+        raise error
+
+    return afail if is_async else fail

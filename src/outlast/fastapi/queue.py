@@ -6,11 +6,12 @@ app's start-up, or at the first commit where no lifespan runs; never when it is 
 
 from __future__ import annotations
 
+import asyncio
 import gc
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from anyio import to_thread
@@ -20,13 +21,22 @@ from starlette.types import ASGIApp
 
 from outlast import queue
 from outlast.errors import AppRefused, OptionRefused
+from outlast.fastapi import telemetry
 from outlast.fastapi.audit import audit
 from outlast.fastapi.door import Door
 from outlast.fastapi.holds import Holds
 from outlast.fastapi.inline import Inline, Turn
+from outlast.fastapi.receipt import current
+from outlast.fastapi.snapshots import Snapshot
+from outlast.fastapi.solving import Solver
 from outlast.handle import Job
 from outlast.job import NewJob
+from outlast.luggage import Signature
+from outlast.luggage.binding import has_its_hints
+from outlast.options import TaskOptions
+from outlast.queue import Solve
 from outlast.role import in_worker, is_importing
+from outlast.task import Task
 from outlast.worker.app import settings_of
 from outlast.worker.host import Host
 
@@ -34,6 +44,8 @@ if TYPE_CHECKING:
     from fastapi import APIRouter, Request
     from fastapi.responses import JSONResponse
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _queues: WeakKeyDictionary[FastAPI, TaskQueue] = WeakKeyDictionary()
 
 
@@ -44,7 +56,8 @@ class TaskQueue(queue.TaskQueue):
     itself), "external" (`outlast worker`, started by you) or "inline" (the server itself). The environment has the last
     word: `OUTLAST_STORE`, `OUTLAST_WORKER`. `ordered=False` lifts the order of a request's jobs. `payload_limit` is in
     bytes. `grace` is what running jobs have at shutdown; finished jobs are kept for `retention`. `children` processes
-    run `slots` jobs each at a time. `worker_lifespan` takes the place of the app's lifespan in the worker.
+    run `slots` jobs each at a time. `worker_lifespan` takes the place of the app's lifespan in the worker. `context`
+    are context variables whose values travel with each job.
     `commit_timeout` bounds the wait for a commit. Raises OptionRefused, StoreUnusable, AppRefused.
     """
 
@@ -80,12 +93,17 @@ class TaskQueue(queue.TaskQueue):
         _queues[app] = self
         self._put_door(app)
         self._follow_lifespan(app)
+        telemetry.follow(app)
+
+    def telemetry(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self.app is None else telemetry.exporting(self.app)
 
     def _put_door(self, app: FastAPI) -> None:
         """Outermost of the user's middlewares, also of those that are added later, and within the handler of 500s."""
         build = app.build_middleware_stack
 
         def build_with_door() -> ASGIApp:
+            self._vet()
             if not in_worker():
                 audit(app.routes)
             middlewares = app.user_middleware
@@ -109,11 +127,13 @@ class TaskQueue(queue.TaskQueue):
                 )
             sleeps, self._sleeps = self._sleeps, False
             try:
-                async with theirs(served) as state, self._running(sleeps):
-                    yield state
+                async with theirs(served) as state:
+                    self.state = state or {}
+                    async with self._running(sleeps):
+                        yield state
             finally:
                 self._sleeps = sleeps
-                if not in_worker():
+                if not in_worker() and not self.outlives_lifespan:
                     await to_thread.run_sync(self.close)
 
         app.router.lifespan_context = lifespan
@@ -124,13 +144,14 @@ class TaskQueue(queue.TaskQueue):
         host = self._wake() if with_worker else None
         if with_worker:
             _spare_the_collector()
+        self.loop = _running_loop()
         try:
             async with self.inline.serving() if self.inline and not in_worker() else nullcontext():
                 yield
         finally:
             if host is not None:
                 await host.astop()
-            self._host = None
+            self._host = self.loop = None
 
     def _wake(self) -> Host:
         """Start the worker beside this server, if nobody has. Needs the running loop."""
@@ -138,6 +159,54 @@ class TaskQueue(queue.TaskQueue):
             self._host = Host(settings_of(self, hosted=True))
         self._host.start()
         return self._host
+
+    def _request_id(self) -> str | None:
+        receipt = current.get()
+        return super()._request_id() or (None if receipt is None else receipt.request_id)
+
+    # ---- dependencies
+
+    @cached_property
+    def _solvers(self) -> dict[Callable[..., Any], Solver]:
+        return {}
+
+    @cached_property
+    def _snapshots(self) -> dict[Callable[..., Any], Snapshot]:
+        return {}
+
+    @cached_property
+    def _unvetted(self) -> list[Callable[..., Any]]:
+        """Tasks that could not be looked at when they were declared: their annotations name what came after them."""
+        return []
+
+    def _declare(self, func: Callable[P, R], settings: TaskOptions, aliases: Iterable[str]) -> Task[P, R]:
+        task = super()._declare(func, settings, aliases)
+        if has_its_hints(func):
+            self.solve_of(func)
+        else:
+            self._unvetted.append(func)
+        return task
+
+    def _vet(self) -> None:
+        while self._unvetted:
+            self.solve_of(self._unvetted.pop())
+
+    def snapshot(self, dependency: Callable[..., Any]) -> Any:
+        """A dependency of a task that the request which adds it solves; the job carries its value.
+
+        For what needs the request, which a worker has not: `Annotated[User, Depends(queue.snapshot(get_user))]`.
+        Raises TaskRefused for one that needs the body.
+        """
+        if dependency not in self._snapshots:
+            self._snapshots[dependency] = Snapshot(dependency, self.app or FastAPI())
+        return self._snapshots[dependency]
+
+    def solve_of(self, func: Callable[..., Any]) -> Solve | None:
+        if not Signature.of(func).depends:
+            return None
+        if func not in self._solvers:
+            self._solvers[func] = Solver(func, self)
+        return self._solvers[func]
 
     # ---- commits
 
@@ -181,6 +250,14 @@ class TaskQueue(queue.TaskQueue):
         from outlast.fastapi.router import accepted
 
         return accepted(job, request)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """None on a loop that is not asyncio's."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _spare_the_collector() -> None:

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from outlast import request_id
 from outlast.handle import Job
-from outlast.job import NewJob
+from outlast.job import NewJob, new_id
 
 if TYPE_CHECKING:
     from fastapi import BackgroundTasks as PlainTasks
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
     from outlast.fastapi.inline import Turn
     from outlast.fastapi.queue import TaskQueue
+    from outlast.fastapi.snapshots import Snapshot
     from outlast.fastapi.tasks import BackgroundTasks
+    from outlast.task import Call
 
 KEY = "outlast.receipt"
 """Where a request's scope keeps it."""
@@ -31,11 +34,23 @@ current: ContextVar[Receipt | None] = ContextVar("outlast_receipt", default=None
 _log = logging.getLogger("outlast.request")
 
 
+class Unsolved(NamedTuple):
+    """An argument that a job lacks until its request has solved it."""
+
+    place: int
+    """Of the job among those of its request."""
+    call: Call[..., Any]
+    name: str
+    snapshot: Snapshot
+
+
 class Receipt:
     """The jobs of one request. There is one for every request, so it is kept small."""
 
     __slots__ = (
+        "_request_id",
         "failure",
+        "inner",
         "jobs",
         "late",
         "open",
@@ -46,12 +61,18 @@ class Receipt:
         "tasks",
         "turn",
         "undecided",
+        "unsolved",
     )
+
+    decided_when: ClassVar[str] = "when the response starts"
 
     def __init__(self, queue: TaskQueue, scope: Scope) -> None:
         self.queue = queue
         self.scope = scope
+        self.inner = scope
+        """As its endpoint has it: a middleware may pass a copy on."""
         self.jobs: list[NewJob] = []
+        self.unsolved: list[Unsolved] = []
         self.taken = 0
         self.open = True
         self.undecided = True
@@ -60,6 +81,14 @@ class Receipt:
         self.plain: PlainTasks | None = None
         self.late: Late | None = None
         self.turn: Turn | None = None
+        self._request_id: str | None = None
+
+    @property
+    def request_id(self) -> str:
+        """What `X-Request-ID` says, or one of ours; found when it is first asked for: most requests add no job."""
+        if self._request_id is None:
+            self._request_id = request_id.given(self.scope["headers"]) or new_id()
+        return self._request_id
 
     @property
     def needs_caller(self) -> bool:
@@ -68,11 +97,27 @@ class Receipt:
 
     def add(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Job:
         """Pack one call now, to be committed when the response starts; at once if it has started."""
-        job = self.queue.prepare(func, args, kwargs)
-        if self.open:
-            self.jobs.append(job)
-            return Job(job.id, self.queue, self)
-        return Job(job.id, self.queue, self._add_late(job))
+        if not self.open:
+            job = self.queue.prepare(func, args, kwargs)
+            return Job(job.id, self.queue, self._add_late(job))
+        call, job = self.queue.prepare_open(func, args, kwargs)
+        if call.signature.snapshots:
+            self._note_unsolved(call, job)
+        self.jobs.append(job)
+        return Job(job.id, self.queue, self)
+
+    def _note_unsolved(self, call: Call[..., Any], job: NewJob) -> None:
+        for name, snapshot in call.signature.unsolved(job.luggage).items():
+            self.unsolved.append(Unsolved(len(self.jobs), call, name, snapshot))
+
+    def complete(self, snapshot: Snapshot, value: Any) -> None:
+        """Give the jobs that lack it the value of a snapshot. Raises LuggageRefused, LuggageTooLarge."""
+        for place, call, name, wanted in self.unsolved:
+            if wanted is snapshot:
+                job = self.jobs[place]
+                limit = self.queue.payload_limit
+                luggage = call.signature.complete(job.luggage, name, value, limit=limit)
+                self.jobs[place] = job._replace(luggage=luggage)
 
     def take(self) -> list[NewJob]:
         """What was added and not taken yet."""
@@ -110,12 +155,13 @@ class Receipt:
             return
         scope = self.scope
         _log.warning(
-            "%d job(s) of %s %s discarded, because the request failed: %s; discarded: %s",
+            "%d job(s) of %s %s discarded, because the request failed: %s; discarded: %s; request=%s",
             len(jobs),
             scope.get("method", scope["type"]),
             scope["path"],
             reason,
             describe(jobs),
+            self.request_id,
         )
 
     async def finish(self) -> None:
@@ -148,6 +194,7 @@ class Late:
         return bool(self._waiting) or (self._commits is not None and not self._commits.done())
 
     needs_caller = False
+    decided_when: ClassVar[str] = "soon after it was added"
 
     def add(self, job: NewJob) -> None:
         try:
@@ -183,7 +230,7 @@ class Late:
             try:
                 await queue.acommit(rows)
             except Exception:
-                _log.exception("not committed: %s", describe(rows))
+                _log.exception("not committed: %s; request=%s", describe(rows), self._receipt.request_id)
                 raise
             if turn is not None:
                 await turn.quietly()

@@ -93,7 +93,7 @@ async def provide_by_stacks(conn: HTTPConnection, plain: PlainTasks) -> Backgrou
     """The tasks of the request; FastAPI's own exit stacks tell of its failure."""
     receipt = receipt_of(conn)
     if receipt.tasks is None:
-        receipt.plain = plain
+        receipt.plain, receipt.inner = plain, conn.scope
         receipt.tasks = BackgroundTasks.of(receipt)
         seam.watch(receipt)
     return receipt.tasks
@@ -110,11 +110,11 @@ async def watched(conn: HTTPConnection) -> AsyncIterator[Receipt]:
 
 
 async def provide_by_generator(
-    receipt: Annotated[Receipt, Depends(watched)], plain: PlainTasks
+    conn: HTTPConnection, receipt: Annotated[Receipt, Depends(watched)], plain: PlainTasks
 ) -> BackgroundTasks:
     """The tasks of the request, where FastAPI's exit stacks are not where they were."""
     if receipt.tasks is None:
-        receipt.plain = plain
+        receipt.plain, receipt.inner = plain, conn.scope
         receipt.tasks = BackgroundTasks.of(receipt)
     return receipt.tasks
 

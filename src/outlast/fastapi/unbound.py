@@ -6,7 +6,7 @@ There is no door that could commit them: they are when the object is called, as 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from outlast.errors import AppRefused
 from outlast.handle import Job
@@ -23,6 +23,8 @@ class Unbound:
 
     def __init__(self) -> None:
         self._jobs: dict[TaskQueue, list[NewJob]] = {}
+
+    decided_when: ClassVar[str] = "when the BackgroundTasks is called"
 
     @property
     def undecided(self) -> bool:

@@ -6,6 +6,7 @@ of the function apply when the job runs. How a single value is written is for `p
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -18,6 +19,7 @@ from outlast.luggage import parcel
 from outlast.luggage.binding import NOTHING, OLD_ROW, Binding, Call, Parameter, parameters_of
 from outlast.luggage.parcel import LIMIT, PLAIN, ByAnnotation, TooLarge, Uncommon
 from outlast.luggage.refusal import Refusal
+from outlast.luggage.rows import cure_of_row
 from outlast.names import resolve
 
 _decode = json.JSONDecoder().decode
@@ -51,14 +53,17 @@ def unpack_value(text: str) -> Any:
 class Signature:
     """What a function takes, compiled once: `Signature.of(func)`.
 
-    `depends` names the parameters that FastAPI's Depends fills in the worker: a caller leaves them out.
+    `depends` names the parameters that FastAPI's Depends fills in the worker: a caller leaves them out. `snapshots` has
+    those that the request fills, if the caller does not.
     """
 
     def __init__(self, func: Callable[..., Any]) -> None:
         parameters = parameters_of(func)
         self.function: str = getattr(func, "__qualname__", type(func).__qualname__)
+        self._is_async = inspect.iscoroutinefunction(func)
         self._binding = Binding(self.function, parameters)
         self.depends = self._binding.depends
+        self.snapshots: dict[str, Any] = self._binding.snapshots
         self._parameters = {parameter.key: parameter for parameter in parameters}
         self._adapters: dict[str, Any] = {}
 
@@ -85,6 +90,20 @@ class Signature:
             raise self._too_large(bound, text, limit)
         return text
 
+    def unsolved(self, text: str) -> dict[str, Any]:
+        """The snapshots that a packed call does not carry yet, by their parameters."""
+        return {name: self.snapshots[name] for name in self.snapshots.keys() - self._decoded(text).keys()}
+
+    def complete(self, text: str, name: str, value: Any, *, limit: int = LIMIT) -> str:
+        """A packed call with one argument more. Raises LuggageRefused, LuggageTooLarge."""
+        bound = self._decoded(text)
+        bound[name] = _decode(self._write(name, value, limit))
+        shape = self._binding.shape(bound.keys() - {"@"})
+        whole = parcel.to_text({**bound, "@": shape} if shape else bound)
+        if _is_over(limit, whole):
+            raise LuggageTooLarge(f"{self.function}() {_excess(name, whole, limit)}")
+        return whole
+
     def unpack(self, text: str) -> Call:
         """What to call the function with: `args, kwargs`.
 
@@ -103,9 +122,14 @@ class Signature:
         try:
             return parcel.write(value, room=limit, adapter=partial(self._adapter, key))
         except Refusal as refusal:
+            if refusal.row is not None:
+                refusal.cure = self._cure_of_row(refusal.row, label, refusal.path)
             raise LuggageRefused(f"{self.function}() {_refusal(label, refusal)}") from None
         except TooLarge:
             raise LuggageTooLarge(f"{self.function}() {_excess(label, None, limit)}") from None
+
+    def _cure_of_row(self, row: type, label: str, path: str) -> str:
+        return cure_of_row(row, label, path, self.function, is_async=self._is_async)
 
     def _label(self, key: str) -> str:
         """What a caller calls it."""
@@ -180,7 +204,7 @@ class Signature:
 
     def _misfit(self, key: str, why: str) -> LuggageMisfit:
         return LuggageMisfit(
-            f"{self.function}() cannot take {self._label(key)!r} from this job: {why}; {OLD_ROW}"
+            f"{self.function}() cannot take {self._label(key)!r} from this job: {why}", OLD_ROW
         )
 
 
@@ -234,5 +258,10 @@ def _told(error: Exception) -> str:
     """One line on what went wrong. Pydantic's own text is many, with links."""
     details = getattr(error, "errors", None)
     if callable(details):
-        return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in details())
+        return "; ".join(": ".join([*_place(one), one["msg"]]) for one in details())
     return f"{type(error).__name__}: {error}"
+
+
+def _place(detail: Any) -> list[str]:
+    """Where in the value it is; nothing where it is the value itself."""
+    return [".".join(map(str, detail["loc"]))] if detail["loc"] else []

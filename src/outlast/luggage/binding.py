@@ -30,13 +30,19 @@ _KEYS: dict[inspect._ParameterKind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter. `depends`: FastAPI's Depends fills it, in the worker."""
+    """One parameter. `depends`: FastAPI's Depends fills it, in the worker. `snapshot`: its request does."""
 
     name: str
     kind: inspect._ParameterKind
     default: Any = NOTHING
     annotation: Any = NOTHING
     depends: bool = False
+    snapshot: Any = None
+
+    @property
+    def declared(self) -> inspect.Parameter:
+        """As a function's signature has it."""
+        return inspect.Parameter(self.name, self.kind, default=self.default, annotation=self.annotation)
 
     @property
     def key(self) -> str:
@@ -56,7 +62,8 @@ class Parameter:
     @property
     def required(self) -> bool:
         """Whether a caller must give it."""
-        return (self.by_position or self.by_name) and self.default is NOTHING and not self.depends
+        has_default = self.default is not NOTHING and self.snapshot is None
+        return (self.by_position or self.by_name) and not has_default and not self.depends
 
 
 def parameters_of(func: Callable[..., Any]) -> list[Parameter]:
@@ -92,6 +99,15 @@ def _hints(func: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
+def has_its_hints(func: Callable[..., Any]) -> bool:
+    """Whether every name in the annotations of `func` is there by now."""
+    try:
+        typing.get_type_hints(func, include_extras=True)
+    except Exception:  # whatever evaluating a string may raise
+        return False
+    return True
+
+
 class _Lenient(dict[str, Any]):
     """Names for evaluating annotations; an unknown one is Any."""
 
@@ -103,8 +119,11 @@ def _parameter(declared: inspect.Parameter, annotation: Any) -> Parameter:
     if isinstance(annotation, str):  # it could not be resolved
         annotation = NOTHING
     markers = (declared.default, *getattr(_plain(annotation), "__metadata__", ()))
-    depends = any(map(_is_depends, markers))
-    return Parameter(declared.name, declared.kind, declared.default, annotation, depends)
+    marker = next(filter(_is_depends, markers), None)
+    call = getattr(marker, "dependency", None)
+    snapshot = call.of(marker) if call is not None and hasattr(call, "is_snapshot") else None
+    depends = marker is not None and snapshot is None
+    return Parameter(declared.name, declared.kind, declared.default, annotation, depends, snapshot)
 
 
 def _plain(annotation: Any) -> Any:
@@ -138,6 +157,9 @@ class Binding:
         self._names = frozenset(parameter.name for parameter in parameters if parameter.by_name)
         self._required = frozenset(parameter.name for parameter in parameters if parameter.required)
         self._open_names = self._names - self.depends
+        self.snapshots = {
+            parameter.name: parameter.snapshot for parameter in parameters if parameter.snapshot is not None
+        }
         self._shapes = {"**": 0} | {parameter.key: _shape(parameter) for parameter in parameters}
         # What a call of one form, so many by position and these by name, was found to be bound to.
         self._known_forms: dict[tuple[object, ...], tuple[tuple[str, ...], int]] = {}
@@ -185,7 +207,7 @@ class Binding:
             bound["*"] = self._surplus(args)
         for name, value in kwargs.items():
             bound[self._key_of_keyword(name, bound)] = value
-        missing = self._required - bound.keys()
+        missing = self._required - bound.keys() - self.snapshots.keys()
         if missing:
             raise LuggageRefused(
                 f"{self._function}() misses {_listed(missing)}; pass it, or give it a default"
@@ -253,7 +275,7 @@ class Binding:
         return value
 
     def _misfit(self, what: str, cure: str) -> LuggageMisfit:
-        return LuggageMisfit(f"{self._function}() {what}; {cure}{OLD_ROW}")
+        return LuggageMisfit(f"{self._function}() {what}", cure + OLD_ROW)
 
 
 def _shape(parameter: Parameter) -> int:

@@ -8,15 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
+from outlast.luggage.rows import is_row
+
 
 class Refusal(Exception):
-    """A value that cannot be carried: `what` it is and its `cure`. When `final`, no annotation could help."""
+    """A value that cannot be carried: `what` it is and its `cure`. When `final`, no annotation could help.
 
-    def __init__(self, what: str, cure: str, *, final: bool = False) -> None:
+    `row` is the class of an ORM row: who knows its parameter can tell more of the cure.
+    """
+
+    def __init__(self, what: str, cure: str, *, final: bool = False, row: type | None = None) -> None:
         super().__init__(what, cure)
         self.what = what
         self.cure = cure
         self.final = final
+        self.row = row
         self.path = ""
 
 
@@ -25,7 +31,8 @@ def refuse_live(kind: type) -> None:
     found = _live(kind)
     if found is not None:
         what, cure = found
-        raise Refusal(f"it is {what} ({_full_name(kind)})", cure, final=True)
+        row = kind if is_row(kind) else None
+        raise Refusal(f"it is {what} ({_full_name(kind)})", cure, final=True, row=row)
 
 
 def stranger(kind: type) -> Refusal:
@@ -36,7 +43,7 @@ def stranger(kind: type) -> Refusal:
 
 @lru_cache(maxsize=1024)
 def _live(kind: type) -> tuple[str, str] | None:
-    if hasattr(kind, "__mapper__"):
+    if is_row(kind):
         return _ORM_ROW
     return _look_up(kind, _LIVE) or (_ITERATOR if issubclass(kind, Iterator) else None)
 

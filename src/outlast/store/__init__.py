@@ -6,7 +6,8 @@ A store is synchronous and belongs to one thread: a supervisor calls it from its
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import random
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -70,7 +71,7 @@ MOST_AHEAD = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Circumstances:
     """A job with all that decides whether it can start, at one moment."""
 
     job: JobRecord
@@ -104,6 +105,15 @@ class JobFilter:
 ALL = JobFilter()
 
 
+class LiveJob(NamedTuple):
+    """Of a job that is queued or running: what its code must know to run it."""
+
+    id: str
+    task: str
+    luggage: str
+    is_running: bool
+
+
 class Settled(NamedTuple):
     """What became of a job whose attempt was settled."""
 
@@ -111,6 +121,8 @@ class Settled(NamedTuple):
     attempt: int
     ending: Ending | None
     """None when the fence was lost: another attempt has begun, or the job has ended; nothing was written."""
+    context: str | None = None
+    """What it travels with, where nobody had it in hand: after a rescue, and when it expired."""
 
 
 class Store(Protocol):
@@ -165,16 +177,27 @@ class Store(Protocol):
         *,
         queues: Collection[str] | None = None,
         unknown: Collection[str] = (),
+        unfit: Collection[str] = (),
         alone: bool = False,
     ) -> list[Claimed]:
         """Take up to `limit` jobs that may run now, attempt + 1: by priority (high first), then due time, then order.
 
-        Leaves alone: paused queues, queues not among `queues` (None: all), tasks in `unknown`, expired jobs, and jobs
-        under suspicion of having killed a child (`alone=True` takes only those). Makes due jobs ready first. A worker
-        that the store does not know (never entered, or taken for dead) gets none: nobody would rescue them.
+        Leaves alone: paused queues, queues not among `queues` (None: all), tasks in `unknown`, jobs whose ids are in
+        `unfit`, expired jobs, and jobs under suspicion of having killed a child (`alone=True` takes only those). Makes
+        due jobs ready first. A worker that the store does not know (never entered, or taken for dead) gets none: nobody
+        would rescue them.
         """
 
-    def suspects(self, *, queues: Collection[str] | None = None, unknown: Collection[str] = ()) -> bool:
+    def claim_one(self, worker: str, job_id: str) -> Claimed | None:
+        """Take this job, due or not. None where another thing than time stands in its way, or if it is not queued."""
+
+    def suspects(
+        self,
+        *,
+        queues: Collection[str] | None = None,
+        unknown: Collection[str] = (),
+        unfit: Collection[str] = (),
+    ) -> bool:
         """Whether `claim(…, alone=True)` would find a job."""
 
     def settle(self, ends: Sequence[Ended]) -> list[Settled]:
@@ -198,6 +221,9 @@ class Store(Protocol):
     def next_due(self) -> int | None:
         """When the next delayed or retrying job becomes due (µs), if any."""
 
+    def next_expiry(self) -> int | None:
+        """When the next queued job will be too late to be useful (µs), if any."""
+
     def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> int:
         """Delete up to `limit` jobs that ended longer than `keep` ago, with their attempts. Returns how many."""
 
@@ -206,7 +232,7 @@ class Store(Protocol):
     def get(self, job_id: str) -> JobRecord:
         """One job. Raises JobNotFound."""
 
-    def surroundings(self, job_id: str) -> Surroundings:
+    def circumstances(self, job_id: str) -> Circumstances:
         """One job with all that decides whether it can start, read at one moment. Raises JobNotFound."""
 
     def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
@@ -238,8 +264,8 @@ class Store(Protocol):
     def oldest_ready(self) -> JobRecord | None:
         """The job that has been due for longest and that no worker has taken yet, paused or not."""
 
-    def queued_tasks(self) -> dict[str, int]:
-        """How many queued jobs there are of each task."""
+    def live(self) -> Iterator[LiveJob]:
+        """Every job that is queued or running when this begins and still is when its turn comes, in no order."""
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each view: scheduled, retrying, waiting, held, ready, running, and the ended states."""
@@ -254,16 +280,25 @@ def store_url(url: str) -> str:
     raise _nobody_understands(url)
 
 
-def open_store(url: str, *, clock: Clock | None = None, create: bool = True) -> Store:
+def open_store(
+    url: str,
+    *,
+    clock: Clock | None = None,
+    dice: Callable[[], float] = random.random,
+    create: bool = True,
+    read_only: bool = False,
+) -> Store:
     """Open the store of a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`.
 
     Makes and migrates it if need be. With `create=False` a store that is not there is an error (a command line never
-    creates one). Raises StoreUnusable with what is wrong and what to do.
+    creates one). With `read_only=True` it is neither made nor migrated nor written: `live` and `counts` can then be
+    asked whatever the age of its schema. `dice` are thrown for each retry. Raises StoreUnusable with what is wrong and
+    what to do.
     """
     if url.startswith("sqlite:"):
         from outlast.store.sqlite import SQLiteStore
 
-        return SQLiteStore(url, clock=clock or SystemClock(), create=create)
+        return SQLiteStore(url, clock=clock or SystemClock(), dice=dice, create=create, read_only=read_only)
     raise _nobody_understands(url)
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import random
 import re
+from array import array
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
@@ -25,7 +26,17 @@ from outlast.clock import Clock, span, to_instant, to_micros
 from outlast.errors import JobNotFound
 from outlast.job import Attempt, Claimed, Ended, JobRecord, Lost, NewJob, Outcome, Released, State, Succeeded
 from outlast.lifecycle import Ending, Standing
-from outlast.store import ALL, MOST_AHEAD, Hand, JobFilter, QueueRecord, Settled, Surroundings, WorkerRecord
+from outlast.store import (
+    ALL,
+    MOST_AHEAD,
+    Circumstances,
+    Hand,
+    JobFilter,
+    LiveJob,
+    QueueRecord,
+    Settled,
+    WorkerRecord,
+)
 from outlast.store.named_sql import named_sql
 from outlast.store.rows import attempt_record, job_record, outcome_word
 from outlast.store.sqlite_file import Parameters, SQLiteFile
@@ -38,6 +49,8 @@ _PROMOTED = 1000
 """Due jobs made ready by one claim, at most: the next claim makes the next ones ready."""
 _EXPIRED = 1000
 """Jobs expired in one commit, at most."""
+_PIECE = 500
+"""Live jobs read at a time: their arguments may take a megabyte each."""
 _REMEMBERED = 50_000
 """Claimed jobs remembered, at most; beyond it the store asks its file."""
 
@@ -53,10 +66,19 @@ class SQLiteStore:
     `url` has its path made absolute.
     """
 
-    def __init__(self, url: str, *, clock: Clock, create: bool = True) -> None:
-        self._file = SQLiteFile(url, create=create)
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock,
+        dice: Callable[[], float] = random.random,
+        create: bool = True,
+        read_only: bool = False,
+    ) -> None:
+        self._file = SQLiteFile(url, create=create, read_only=read_only)
         self.url = self._file.url
         self.clock = clock
+        self._dice = dice
         self._execute = self._file.execute
         self._claimed: dict[str, _Known | None] = {}
 
@@ -131,6 +153,7 @@ class SQLiteStore:
         *,
         queues: Collection[str] | None = None,
         unknown: Collection[str] = (),
+        unfit: Collection[str] = (),
         alone: bool = False,
     ) -> list[Claimed]:
         now = self.clock.now()
@@ -140,17 +163,32 @@ class SQLiteStore:
             if not self._knows(worker):
                 return []
             self._promote(now)
-            rows = self._next_up(limit, queues, json.dumps(list(unknown)), alone, now)
+            rows = self._next_up(limit, queues, (unknown, unfit), alone, now)
             self._file.executemany(SQL["claim"], [(worker, now, seq) for _, _, seq, *_ in rows])
         return self._remembered(rows)
 
-    def suspects(self, *, queues: Collection[str] | None = None, unknown: Collection[str] = ()) -> bool:
+    def claim_one(self, worker: str, job_id: str) -> Claimed | None:
+        now = self.clock.now()
+        with self._file.own_transaction():
+            if not self._knows(worker):
+                return None
+            rows = self._file.read(SQL["free_to_start"], {"id": job_id, "now": now})
+            self._file.executemany(SQL["claim"], [(worker, now, seq) for _, _, seq, *_ in rows])
+        return next(iter(self._remembered(rows)), None)
+
+    def suspects(
+        self,
+        *,
+        queues: Collection[str] | None = None,
+        unknown: Collection[str] = (),
+        unfit: Collection[str] = (),
+    ) -> bool:
         now = self.clock.now()
         if not self._may_claim(now, alone=True):
             return False
         with self._file.own_transaction():
             self._promote(now)
-            return bool(self._next_up(1, queues, json.dumps(list(unknown)), True, now))
+            return bool(self._next_up(1, queues, (unknown, unfit), True, now))
 
     def settle(self, ends: Sequence[Ended]) -> list[Settled]:
         now = self.clock.now()
@@ -173,11 +211,12 @@ class SQLiteStore:
 
     def rescue(self, worker: str) -> list[Settled]:
         with self._file.own_transaction():
+            contexts = dict(self._file.read(SQL["contexts_of"], (worker,)))
             settled = self.settle(
                 [Ended(job_id, attempt, Lost()) for job_id, attempt in self.running(worker)]
             )
             self._execute(SQL["forget"], (worker,))
-            return settled
+            return [each._replace(context=contexts[each.id]) for each in settled]
 
     def expire(self) -> list[Settled]:
         settled: list[Settled] = []
@@ -188,6 +227,10 @@ class SQLiteStore:
     def next_due(self) -> int | None:
         due: int | None = self._one(SQL["next_due"])
         return due
+
+    def next_expiry(self) -> int | None:
+        expiry: int | None = self._one(SQL["next_expiry"])
+        return expiry
 
     def prune(self, keep: timedelta, *, state: State | None = None, limit: int = 1000) -> int:
         parameters = {"before": self.clock.now() - span(keep), "state": state, "limit": limit}
@@ -205,11 +248,11 @@ class SQLiteStore:
             )
         return records[0]
 
-    def surroundings(self, job_id: str) -> Surroundings:
+    def circumstances(self, job_id: str) -> Circumstances:
         with self._file.moment():
             job = self.get(job_id)
             [place] = self._file.read_named(SQL["place"], (job_id,))
-            return Surroundings(
+            return Circumstances(
                 job=job,
                 now=to_instant(self.clock.now()),
                 is_held=bool(place["held"]),
@@ -273,8 +316,13 @@ class SQLiteStore:
         oldest = self._one(SQL["oldest_ready"], (self.clock.now(),))
         return None if oldest is None else self.get(oldest)
 
-    def queued_tasks(self) -> dict[str, int]:
-        return dict(self._file.read(SQL["queued_tasks"]))
+    def live(self) -> Iterator[LiveJob]:
+        """Piece by piece: one long read would keep the log from being copied back. Places take eight bytes each."""
+        places = array("q", (seq for (seq,) in self._file.stream(SQL["live_places"])))
+        for start in range(0, len(places), _PIECE):
+            piece = json.dumps(places[start : start + _PIECE].tolist())
+            for job_id, task, luggage, is_running in self._file.read(SQL["live"], (piece,)):
+                yield LiveJob(job_id, task, luggage, bool(is_running))
 
     def counts(self) -> dict[str, int]:
         (row,) = self._file.read(SQL["counts"], {"now": self.clock.now()})
@@ -341,10 +389,16 @@ class SQLiteStore:
         return due is not None and due <= now
 
     def _next_up(
-        self, limit: int, queues: Collection[str] | None, unknown: str, alone: bool, now: int
+        self,
+        limit: int,
+        queues: Collection[str] | None,
+        left: tuple[Collection[str], Collection[str]],
+        alone: bool,
+        now: int,
     ) -> list[tuple[Any, ...]]:
         """Read from the front of each queue only as far as the claim goes."""
-        front = {"now": now, "unknown": unknown, "limit": limit}
+        unknown, unfit = (json.dumps(list(each)) for each in left)
+        front = {"now": now, "unknown": unknown, "unfit": unfit, "limit": limit}
         fronts = [
             self._execute(_ready_sql("next_ready", alone), front | {"queue": name})
             for name in self._open_queues(queues, alone)
@@ -384,7 +438,13 @@ class SQLiteStore:
         for end, (_, failures, behind), is_ours in zip(ends, known, changed, strict=True):
             if is_ours:
                 self._let_go(behind, now)
+                self._insert_added(end)
             yield _success(failures, _result(end)) if is_ours else None
+
+    def _insert_added(self, end: Ended) -> None:
+        """The jobs that a task added are there once it has succeeded, and only then."""
+        if isinstance(end.outcome, Succeeded) and end.outcome.added:
+            self.insert(end.outcome.added)
 
     def _looked_up(self, end: Ended) -> _Known:
         """For a job that another connection claimed."""
@@ -399,7 +459,7 @@ class SQLiteStore:
         if not rows:
             return None
         *standing, run_at, worker, started_at, _, behind = rows[0]
-        ending = lifecycle.ending(Standing(*standing), end.outcome, random.random())
+        ending = lifecycle.ending(Standing(*standing), end.outcome, self._dice())
         self._write_ending(end, ending, run_at, now)
         if ending.error is not None:
             self._keep_attempt(end, ending, worker, started_at, now)
@@ -452,11 +512,11 @@ class SQLiteStore:
             return [self._expire(row, now) for row in overdue]
 
     def _expire(self, row: tuple[Any, ...], now: int) -> Settled:
-        seq, job_id, attempt, *standing = row
+        seq, job_id, attempt, context, *standing = row
         ending = lifecycle.expiry(*standing)
         changed = self._execute(SQL["expire"], (now, ending.reason, ending.error, seq))
         self._let_go_behind(changed.fetchall(), now)
-        return Settled(job_id, attempt, ending)
+        return Settled(job_id, attempt, ending, context)
 
     def _let_go_behind(self, ended: Iterable[tuple[int, str | None]], now: int) -> None:
         """What lies behind jobs that ended while queued. Behind one that itself waited, `_let_go` comes by later."""

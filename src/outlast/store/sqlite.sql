@@ -81,8 +81,19 @@ FROM jobs
 WHERE ready > 0 AND ready = {ready} AND queue = :queue
     AND (expires_at IS NULL OR expires_at > :now)
     AND task NOT IN (SELECT value FROM json_each(:unknown))
+    AND id NOT IN (SELECT value FROM json_each(:unfit))
 ORDER BY priority DESC, run_at, seq
 LIMIT :limit
+
+-- name: free_to_start
+SELECT
+    -priority, run_at, seq, next_id,
+    id, attempt + 1, task, luggage, failures, retry, timeout, at_most_once, deaths > 0,
+    context
+FROM jobs
+WHERE id = :id AND state = 'queued' AND held_by IS NULL AND waiting = 0
+    AND (expires_at IS NULL OR expires_at > :now)
+    AND queue NOT IN (SELECT name FROM queues)
 
 -- name: claim
 UPDATE jobs
@@ -124,12 +135,18 @@ SELECT id, attempt FROM jobs WHERE worker = ? AND cancel_requested_at IS NOT NUL
 -- name: running_of
 SELECT id, attempt FROM jobs WHERE worker = ? ORDER BY seq
 
+-- name: contexts_of
+SELECT id, context FROM jobs WHERE worker = ?
+
 -- name: overdue
-SELECT seq, id, attempt, failures, deaths, rescues
+SELECT seq, id, attempt, context, failures, deaths, rescues
 FROM jobs
 WHERE state = 'queued' AND expires_at IS NOT NULL AND expires_at <= ?
 ORDER BY expires_at
 LIMIT ?
+
+-- name: next_expiry
+SELECT min(expires_at) FROM jobs WHERE expires_at IS NOT NULL AND state = 'queued'
 
 -- name: expire
 UPDATE jobs
@@ -257,16 +274,17 @@ WHERE seq = (
     LIMIT 1
 )
 
--- name: queued_tasks
-SELECT task, count(*)
+-- name: live_places
+SELECT seq FROM jobs WHERE ready > 0
+UNION ALL
+SELECT seq FROM jobs WHERE ready = 0 AND state = 'queued'
+UNION ALL
+SELECT seq FROM jobs WHERE worker IS NOT NULL
+
+-- name: live
+SELECT id, task, luggage, state = 'running'
 FROM jobs
-WHERE seq IN (
-    SELECT seq FROM jobs WHERE ready > 0
-    UNION ALL
-    SELECT seq FROM jobs WHERE ready = 0 AND state = 'queued'
-)
-GROUP BY task
-ORDER BY task
+WHERE seq IN (SELECT value FROM json_each(?)) AND (+state = 'queued' OR +state = 'running')
 
 -- name: counts
 SELECT

@@ -42,11 +42,11 @@ _T = TypeVar("_T")
 class SQLiteFile:
     """A connection, owned by one thread."""
 
-    def __init__(self, url: str, *, create: bool) -> None:
+    def __init__(self, url: str, *, create: bool, read_only: bool = False) -> None:
         _require_sqlite()
         self.url, self.path = name_and_path(url)
         if self.path is not None:
-            check_place(self.path, create=create)
+            check_place(self.path, create=create, read_only=read_only)
         self._told = self.path or "the store in memory"
         self._depth = 0
         self._doomed = False
@@ -54,9 +54,9 @@ class SQLiteFile:
         self._flush_wanted = False
         self._unflushed = False
         self._changes = 0
-        self._connection = self._patiently(self._connect, create)
+        self._connection = self._patiently(self._connect_to_read if read_only else self._connect, create)
         try:
-            self._set_up(create)
+            self._set_up(create, read_only)
         except BaseException:
             self._connection.close()
             raise
@@ -73,6 +73,14 @@ class SQLiteFile:
             if not _is_busy(error) or self._depth:
                 raise self._explained(error) from error
         return self._patiently(lambda: self._connection.execute(sql, parameters).fetchall())
+
+    def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query, however many: not all of them are in memory at once."""
+        cursor = self._patiently(self._connection.execute, sql)
+        try:
+            yield from cursor
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
 
     def read_named(self, sql: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
         """The same, each row by the names of its columns."""
@@ -242,9 +250,19 @@ class SQLiteFile:
             cached_statements=256,
         )
 
-    def _set_up(self, create: bool) -> None:
-        version = self._patiently(self._version, create)
+    def _connect_to_read(self, _: bool) -> sqlite3.Connection:
+        """Writes nothing, and makes no file beside the store either: such as would be ours, and not its server's."""
+        if self.path is None:
+            raise StoreUnusable("a store in memory is known to its own process alone; name a file")
+        is_at_rest = not self.path.with_name(f"{self.path.name}-wal").exists()
+        way = "immutable=1" if is_at_rest else "mode=ro"
+        return sqlite3.connect(f"{self.path.as_uri()}?{way}", uri=True, timeout=0, isolation_level=None)
+
+    def _set_up(self, create: bool, read_only: bool) -> None:
+        version = self._patiently(self._version, create and not read_only)
         self._identity = _identity(self.path) if self.path else None
+        if read_only:
+            return
         self._patiently(self._set_pragmas)
         for number, script in _MIGRATIONS:
             if number > version:

@@ -47,16 +47,17 @@ def _misspelt(url: str, meant: str) -> StoreUnusable:
     )
 
 
-def check_place(path: Path, *, create: bool) -> None:
+def check_place(path: Path, *, create: bool, read_only: bool = False) -> None:
     """Raise StoreUnusable if no store can be here. What changes later, SQLite itself will say."""
-    if not create and not path.exists():
+    if (read_only or not create) and not path.exists():
         raise StoreUnusable(
             f"there is no store at {path}; start the app once to make it, or name the right file (OUTLAST_STORE)"
         )
     _require_folder(path)
     _require_file(path)
     _require_local(path)
-    _require_rights(path)
+    if not read_only:
+        _require_rights(path)
 
 
 def _require_folder(path: Path) -> None:

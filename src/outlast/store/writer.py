@@ -12,11 +12,13 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
+import random
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -37,15 +39,22 @@ _MOST_ROWS = 5000
 class Writer:
     """The way to the store for one process. Safe to make before a fork, and to use from any thread or loop."""
 
-    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, url: str, *, clock: Clock | None = None, dice: Callable[[], float] = random.random
+    ) -> None:
         self.url = url
-        self._clock = clock
+        self._open = partial(open_store, url, clock=clock, dice=dice)
         self._premises = None if ":memory:" in url else Premises(url)
         self._link: Link | None = None
         self._thread: _StoreThread | None = None
         self._starting = threading.Lock()
         self._server: str | None = None
         _writers.add(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its thread has been begun, or its link."""
+        return self._thread is not None or self._link is not None
 
     def commit(self, jobs: Sequence[NewJob], *, timeout: timedelta) -> None:
         """Write jobs, all or none, on disk when this returns. Raises NotConfirmed."""
@@ -116,7 +125,7 @@ class Writer:
         """To the thread, begun if need be. Under the lock: nothing is handed to one that was told to stop."""
         with self._starting:
             if self._thread is None or not self._thread.is_alive():
-                self._thread = _StoreThread(self.url, self._clock)
+                self._thread = _StoreThread(self._open)
             return self._thread.put(item)
 
     def _open_link(self) -> Link | None:
@@ -148,10 +157,9 @@ os.register_at_fork(after_in_child=_forget_parents)
 class _StoreThread(threading.Thread):
     """Owns the store's connection. Inserts that wait are committed together; asks run one by one."""
 
-    def __init__(self, url: str, clock: Clock | None) -> None:
+    def __init__(self, open_store: Callable[[], Store]) -> None:
         super().__init__(name="outlast-store", daemon=True)
-        self._url = url
-        self._clock = clock
+        self._open = open_store
         self._store: Store | None = None
         self._inbox: queue.SimpleQueue[tuple[Ask | Sequence[NewJob] | None, Future[Any]]] = (
             queue.SimpleQueue()
@@ -219,7 +227,7 @@ class _StoreThread(threading.Thread):
 
     def _opened(self) -> Store:
         if self._store is None:
-            self._store = open_store(self._url, clock=self._clock)
+            self._store = self._open()
         return self._store
 
 

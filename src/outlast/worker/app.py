@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -72,8 +73,16 @@ def _log_level() -> str:
     return told
 
 
-def lifespan_of(queue: TaskQueue) -> AbstractAsyncContextManager[Any]:
-    """What a child enters before it runs jobs: the queue's `worker_lifespan` if given, else the app's own lifespan."""
+@asynccontextmanager
+async def lifespan_of(queue: TaskQueue) -> AsyncIterator[None]:
+    """What a child enters before it runs jobs: first the app's telemetry, which sees the rest to its end."""
+    async with queue.telemetry(), _own_lifespan(queue) as state:
+        queue.state = state or {}
+        yield
+
+
+def _own_lifespan(queue: TaskQueue) -> AbstractAsyncContextManager[Any]:
+    """The queue's `worker_lifespan` if given, else the app's own lifespan."""
     if queue.worker_lifespan is not None:
         return queue.worker_lifespan(queue.app)
     if queue.app is not None:

@@ -22,7 +22,8 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextvars import copy_context
+from functools import partial
 from io import TextIOWrapper
 from itertools import takewhile
 from pathlib import Path
@@ -33,7 +34,7 @@ from outlast.errors import AppNotFound, TaskUnknown
 from outlast.job import Claimed, Outcome
 from outlast.queue import TaskQueue
 from outlast.target import Target
-from outlast.worker import executor
+from outlast.worker import executor, log_records
 from outlast.worker.app import find_queue, lifespan_of
 from outlast.worker.outcomes import to_message
 from outlast.worker.threads import Threads
@@ -46,6 +47,7 @@ def main(descriptor: int) -> None:
     role.enter_worker()
     _tell_crashes()
     _tell_lines()
+    log_records.install()
     _ignore_signals()
     channel = Channel(socket.socket(fileno=descriptor))
     verb, orders = channel.receive()
@@ -53,7 +55,7 @@ def main(descriptor: int) -> None:
     locks.acquire(Path(orders["lock"]))
     try:
         queue = _imported(Target.from_message(orders["target"]), orders["url"])
-        _run(Child(channel, orders["slots"]).serve(lifespan_of(queue)))
+        _run(Child(channel, orders["slots"], queue).serve())
     except BaseException as error:
         channel.send("unready", _why(error))
         raise SystemExit(1) from None
@@ -143,8 +145,9 @@ def _end_with_forks() -> NoReturn:
 class Child:
     """Runs what the supervisor sends, and answers with outcomes."""
 
-    def __init__(self, channel: Channel, slots: int) -> None:
+    def __init__(self, channel: Channel, slots: int, queue: TaskQueue) -> None:
         self._channel = channel
+        self._queue = queue
         self._threads = Threads(slots)
         self._threaded: dict[str, int] = {}  # job → its thread; 0 before it has one
         self._tasks: dict[str, asyncio.Task[None]] = {}  # the loop's own
@@ -154,11 +157,11 @@ class Child:
         self._loop: asyncio.AbstractEventLoop
         self._quit: asyncio.Event
 
-    async def serve(self, lifespan: AbstractAsyncContextManager[Any]) -> None:
+    async def serve(self) -> None:
         """Inside the app's lifespan, run jobs until told to quit."""
         self._loop = asyncio.get_running_loop()
         self._quit = asyncio.Event()
-        async with lifespan:
+        async with lifespan_of(self._queue):
             threading.Thread(target=self._read, name="outlast-reader", daemon=True).start()
             self._channel.send("ready")
             await self._quit.wait()
@@ -183,13 +186,13 @@ class Child:
         awaited = []
         for job in jobs:
             try:
-                call = executor.begin(job)
+                call = executor.begin(job, self._queue)
             except TaskUnknown as error:
                 self._channel.send("unknown", job.id, job.attempt, job.task, str(error))
                 continue
             if isinstance(call, Outcome):
                 self._answer(job, call)
-            elif call.is_async:
+            elif call.on_loop:
                 awaited.append(call)
             else:
                 self._threaded[job.id] = 0
@@ -215,12 +218,27 @@ class Child:
                 self._tasks[call.job.id] = task
 
     async def _attempt(self, call: executor.Run) -> None:
-        outcome = await executor.arun(call)
+        outcome = await executor.arun(call, self._in_thread)
         self._tasks.pop(call.job.id, None)
         self._answer(call.job, outcome)
         if not self._flush_is_due:
             self._flush_is_due = True
             self._loop.call_soon(self._flush_round)
+
+    async def _in_thread(self, job: Claimed, work: Callable[[], Any]) -> Any:
+        """A part of an attempt that the loop has in its care: what stops the job knows of the thread meanwhile."""
+        done: asyncio.Future[Callable[[], Any]] = self._loop.create_future()
+        context = copy_context()
+
+        def run() -> None:
+            self._threaded[job.id] = threading.get_ident()
+            result = executor.caught(partial(context.run, work))
+            del self._threaded[job.id]
+            self._loop.call_soon_threadsafe(_set, done, result)
+
+        self._threaded[job.id] = 0
+        self._threads.submit(run)
+        return (await done)()
 
     def _flush_round(self) -> None:
         self._flush_is_due = False
@@ -264,11 +282,16 @@ class Child:
             task.cancel()
 
 
+def _set(future: asyncio.Future[Any], result: Any) -> None:
+    if not future.done():  # whoever waited may have been cancelled
+        future.set_result(result)
+
+
 def _stack(thread: int | None) -> str:
     """What a thread is doing, from the task's own code on where it runs one. The loop's is the main one."""
     frame = sys._current_frames().get(thread or 0)
     if frame is None:
         return "no traceback: it has not begun"
-    inner = takewhile(lambda each: each[0].f_code is not executor.run.__code__, traceback.walk_stack(frame))
+    inner = takewhile(lambda each: each[0].f_code not in executor.CALLERS, traceback.walk_stack(frame))
     lines = traceback.StackSummary.extract(iter(reversed(list(inner)))).format()
     return "".join(["Its thread when it was told to stop (most recent call last):\n", *lines])

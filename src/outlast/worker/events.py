@@ -1,6 +1,7 @@
 """What happens in a worker, worded in one place: one log line an event, by the standard `logging`.
 
-A line that speaks of a job has its id, task and attempt; the end of an attempt also has its duration.
+A line that speaks of a job has its id, task and attempt, and the id of its request; the end of an attempt also has its
+duration.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
+from outlast import request_id
 from outlast.clock import steady
 from outlast.job import Claimed, State
 from outlast.lifecycle import Ending
@@ -124,7 +126,7 @@ def rescued(worker: str, jobs: Sequence[Settled]) -> None:
     if jobs:
         _log.warning("rescued %d jobs of the dead worker %s", len(jobs), worker)
     for job in jobs:
-        _jobs.info("rescued id=%s attempt=%d", job.id, job.attempt)
+        _jobs.info("rescued id=%s attempt=%d%s", job.id, job.attempt, request_id.told(job.context))
 
 
 def unheld(server: str, jobs: int) -> None:
@@ -139,14 +141,19 @@ def unheld(server: str, jobs: int) -> None:
 
 def expired(jobs: Sequence[Settled]) -> None:
     for job in jobs:
-        _jobs.warning("expired id=%s attempt=%d", job.id, job.attempt)
+        _jobs.warning("expired id=%s attempt=%d%s", job.id, job.attempt, request_id.told(job.context))
 
 
 def attempt_started(running: Running) -> None:
     if _jobs.isEnabledFor(logging.DEBUG):
         job = running.job
         _jobs.debug(
-            "started id=%s task=%s attempt=%d child=%d", job.id, job.task, job.attempt, running.child.pid
+            "started id=%s task=%s attempt=%d child=%d%s",
+            job.id,
+            job.task,
+            job.attempt,
+            running.child.pid,
+            request_id.told(job.context),
         )
 
 
@@ -170,12 +177,13 @@ def attempt_ended(running: Begun, settled: Settled) -> None:
     seconds = steady() - running.since
     _jobs.log(
         level,
-        "%s id=%s task=%s attempt=%d duration=%.3fs%s",
+        "%s id=%s task=%s attempt=%d duration=%.3fs%s%s",
         _word(ending),
         job.id,
         job.task,
         job.attempt,
         seconds,
+        request_id.told(job.context),
         _detail(ending),
     )
     if ending is not None and ending.traceback:

@@ -1,7 +1,7 @@
 """Runs one attempt of a job and says what it came to. It never writes to a store and never raises.
 
-`begin` finds the function and unpacks its arguments; `run` calls a `def`, `arun` awaits an `async def`. What the code
-returns or raises becomes an Outcome, a value; one place gives outcomes to the store.
+`begin` finds the function and unpacks its arguments; `run` calls a `def`, `arun` awaits an `async def`, and whatever
+declares dependencies. What the code returns or raises becomes an Outcome, a value; one place gives them to the store.
 """
 
 from __future__ import annotations
@@ -10,34 +10,33 @@ import asyncio
 import inspect
 import logging
 import traceback
-from collections.abc import Callable
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from types import CoroutineType
+from functools import partial
+from types import CoroutineType, TracebackType
 from typing import Any
 
-from outlast import names
+from outlast import context, names, request_id
 from outlast.clock import span
+from outlast.context import Carried
 from outlast.errors import Fail, LuggageMisfit, Retry, Snooze, TaskUnknown
-from outlast.job import Claimed, Erred, Outcome, Released, Snoozed, Stopped, Succeeded
+from outlast.job import Claimed, Erred, NewJob, Outcome, Released, Snoozed, Stopped, Succeeded
 from outlast.luggage import Signature, pack_value
+from outlast.queue import Solve, TaskQueue
 from outlast.retry import StoredPolicy
+from outlast.task import Task
+from outlast.worker.surroundings import Surroundings
+
+InThread = Callable[[Claimed, Callable[[], Any]], Awaitable[Any]]
+"""Runs a part of an attempt in a thread, in the context of the caller."""
 
 MISFIT_PAUSE = 30_000_000
 """Microseconds before a job whose arguments do not fit this code is offered again (to other code, it is hoped)."""
+_FRAMES = frozenset({"outlast", "fastapi", "starlette", "anyio", "asyncio", "contextlib"})
+"""Packages whose code calls the user's."""
 _LONGEST_LINE = 1_000
 _LONGEST_TRACEBACK = 100_000
 """Characters kept of an error: a message may quote the whole of what it complains about."""
-
-
-@dataclass(frozen=True, slots=True)
-class CurrentJob:
-    """The job that the running code belongs to."""
-
-    id: str
-    attempt: int
-    task: str
-    failures: int
 
 
 @dataclass(slots=True)
@@ -49,80 +48,132 @@ class Run:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     is_async: bool
+    carried: Carried
+    solve: Solve | None = None
+    """What fills its other parameters, around the call, on the loop."""
+    error: BaseException | None = None
+    """What it raised, if it did."""
+
+    @property
+    def on_loop(self) -> bool:
+        """Whether it is for `arun`."""
+        return self.is_async or self.solve is not None
 
 
+_Function = tuple[Callable[..., Any], Signature, bool, Solve | None]
 _log = logging.getLogger("outlast.worker")
-_current: ContextVar[Claimed | None] = ContextVar("outlast_current_job", default=None)
-_functions: dict[str, tuple[Callable[..., Any], Signature, bool]] = {}
+_functions: dict[tuple[str, TaskQueue], _Function] = {}
 
 
-def current_job() -> CurrentJob | None:
-    """The job that is running this code; None outside a task."""
-    job = _current.get()
-    return None if job is None else CurrentJob(job.id, job.attempt, job.task, job.failures)
-
-
-def begin(job: Claimed) -> Run | Outcome:
-    """The call that a job asks for, or what its attempt came to if there is none to make.
+def begin(job: Claimed, queue: TaskQueue) -> Run | Outcome:
+    """The call that a job of a queue asks for, or what its attempt came to if there is none to make.
 
     Raises TaskUnknown when this code does not have the task: the job then waits for a worker that does.
     """
-    func, signature, is_async = _functions.get(job.task) or _find(job.task)
     try:
-        args, kwargs = signature.unpack(job.luggage)
+        return call_of(job, queue)
+    except TaskUnknown:
+        raise
     except LuggageMisfit as error:
         note = f"{error}; waits for code that fits it"
         return Released(note, MISFIT_PAUSE, begun=False)
     except BaseException as error:  # the user's classes may raise anything
         return _erred(job, error)
-    return Run(job, func, args, kwargs, is_async)
+
+
+def call_of(job: Claimed, queue: TaskQueue) -> Run:
+    """The call that a job asks for. Raises TaskUnknown, LuggageMisfit, or whatever the user's classes raise."""
+    func, signature, is_async, solve = _functions.get((job.task, queue)) or _find(job.task, queue)
+    args, kwargs = signature.unpack(job.luggage)
+    carried = context.read(job.context, queue.context, job.id)
+    return Run(job, func, args, kwargs, is_async, carried, solve)
 
 
 def run(call: Run) -> Outcome:
     """Call a `def` task in this thread."""
-    token = _current.set(call.job)
     try:
-        return _succeeded(call, call.func(*call.args, **call.kwargs))
+        with Surroundings(call.job, call.carried):
+            return _succeeded(call, call.func(*call.args, **call.kwargs))
     except BaseException as error:
-        return _outcome(call.job, error)
-    finally:
-        _current.reset(token)
+        return _outcome(call, error)
 
 
-async def arun(call: Run) -> Outcome:
-    """Await an `async def` task. Its cancellation, from inside or outside, is an outcome too."""
-    token = _current.set(call.job)
+async def arun(call: Run, in_thread: InThread) -> Outcome:
+    """Await an `async def` task, or any that declares dependencies. Its cancellation is an outcome too."""
     try:
-        return _succeeded(call, await call.func(*call.args, **call.kwargs))
+        with Surroundings(call.job, call.carried):
+            if call.solve is None:
+                return _succeeded(call, await call.func(*call.args, **call.kwargs))
+            return _succeeded(call, *await call.solve(partial(_proceed, call, in_thread)))
     except BaseException as error:
-        return _outcome(call.job, error)
-    finally:
-        _current.reset(token)
+        return _outcome(call, error)
 
 
-def _find(task: str) -> tuple[Callable[..., Any], Signature, bool]:
+async def _proceed(call: Run, in_thread: InThread, /, **solved: Any) -> Any:
+    """The call itself, in the middle of its dependencies."""
+    work = partial(call.func, *call.args, **call.kwargs, **solved)
+    return await (work() if call.is_async else in_thread(call.job, work))
+
+
+def caught(work: Callable[[], Any]) -> Callable[[], Any]:
+    """Call `work` in this thread; what it came to, returned or raised, is had by calling what is returned here."""
+    try:
+        result = work()
+    except BaseException as error:
+        return partial(_raise, error)
+    return lambda: result
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+CALLERS = (run.__code__, caught.__code__)
+"""The code that calls the user's, in a thread."""
+
+
+def _find(task: str, queue: TaskQueue) -> _Function:
+    found = _task(task)
+    func = found.func if isinstance(found, Task) else found
+    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        raise TaskUnknown(f"{task} is a generator function in this code: nothing of its body would run")
+    try:
+        solve = (found.queue if isinstance(found, Task) else queue).solve_of(func)
+        entry = (func, Signature.of(func), inspect.iscoroutinefunction(func), solve)
+    except Exception as error:
+        raise TaskUnknown(_told(error, f"{task} cannot be called in this code")) from error
+    _functions[task, queue] = entry
+    return entry
+
+
+def _task(task: str) -> Callable[..., Any]:
+    """By its name; where that leads to none, by the alias of another."""
+    try:
+        return _named(task)
+    except TaskUnknown:
+        renamed = TaskQueue.renamed(task)
+        if renamed is None:
+            raise
+        return _named(renamed)
+
+
+def _named(task: str) -> Callable[..., Any]:
     try:
         found = names.resolve(task)
     except BaseException as error:  # importing its module may even end the process
         raise TaskUnknown(_told(error, f"{task} cannot be imported")) from error
-    func = getattr(found, "func", found)  # a Task wraps its function
-    if not callable(func):
+    if not callable(found):
         raise TaskUnknown(f"{task} is not a function in this code")
-    try:
-        entry = (func, Signature.of(func), inspect.iscoroutinefunction(func))
-    except Exception as error:
-        raise TaskUnknown(_told(error, f"{task} cannot be called in this code")) from error
-    _functions[task] = entry
-    return entry
+    return found
 
 
 def _told(error: BaseException, what: str) -> str:
     return str(error) if isinstance(error, names.NotFound) else f"{what}: {type(error).__name__}: {error}"
 
 
-def _succeeded(call: Run, result: Any) -> Outcome:
+def _succeeded(call: Run, result: Any, added: Sequence[NewJob] = ()) -> Outcome:
     if result is None:
-        return Succeeded()
+        return Succeeded(None, tuple(added))
     if type(result) is CoroutineType:
         result.close()
         raise TypeError(
@@ -130,16 +181,20 @@ def _succeeded(call: Run, result: Any) -> Outcome:
             "is `async def`, so make the decorator's wrapper `async def` too"
         )
     try:
-        return Succeeded(pack_value(result))
+        return Succeeded(pack_value(result), tuple(added))
     except Exception as error:
         # The work is done; only its result cannot be kept. To fail it would do the work again.
-        _log.warning("result not kept id=%s task=%s: %s", call.job.id, call.job.task, error)
-        return Succeeded()
+        job = call.job
+        _log.warning(
+            "result not kept id=%s task=%s%s: %s", job.id, job.task, request_id.told(job.context), error
+        )
+        return Succeeded(None, tuple(added))
 
 
-def _outcome(job: Claimed, error: BaseException) -> Outcome:
+def _outcome(call: Run, error: BaseException) -> Outcome:
+    call.error = error
     try:
-        return _meaning(job, error)
+        return _meaning(call.job, error)
     except Exception as fault:  # such as `raise Snooze(5)`, whose delay is no timedelta
         return Erred(_line(fault), _traceback(fault))
 
@@ -169,9 +224,16 @@ def _line(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException) -> str:
-    own = error.__traceback__.tb_next if error.__traceback__ else None  # without our frame
-    text = "".join(traceback.format_exception(type(error), error, own))
+    text = "".join(traceback.format_exception(type(error), error, _own(error.__traceback__)))
     if len(text) <= _LONGEST_TRACEBACK:
         return text
     half = _LONGEST_TRACEBACK // 2
     return f"{text[:half]}\n[… {len(text) - 2 * half:,} characters left out …]\n{text[-half:]}"
+
+
+def _own(trace: TracebackType | None) -> TracebackType | None:
+    """From the user's own code on: without ours, and without FastAPI's where it has solved dependencies."""
+    own = trace
+    while own is not None and own.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _FRAMES:
+        own = own.tb_next
+    return own or (trace and trace.tb_next)

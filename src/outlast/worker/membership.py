@@ -29,7 +29,7 @@ class Standing(NamedTuple):
     room: int
     """Jobs it can have now: those it runs and those it could start."""
     unknown: tuple[str, ...] = ()
-    """Tasks of queued jobs that its code lacks."""
+    """Tasks that its code lacks, and the ids of jobs that it leaves to other code because they do not fit its own."""
     is_leaving: bool = False
     """It claims no more by itself."""
 

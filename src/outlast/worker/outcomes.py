@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from outlast.job import Ended, Erred, Outcome, Released, Snoozed, Stopped, Succeeded
+from outlast.job import Ended, Erred, NewJob, Outcome, Released, Snoozed, Stopped, Succeeded
 
 _KINDS: dict[str, type[Outcome]] = {
     kind.__name__: kind for kind in (Succeeded, Erred, Released, Snoozed, Stopped)
@@ -20,6 +20,9 @@ def to_message(job_id: str, attempt: int, outcome: Outcome) -> list[Any]:
 
 def from_message(message: list[Any]) -> Ended:
     job_id, attempt, kind, *fields = message
+    if kind == "Succeeded":
+        result, added = fields
+        return Ended(job_id, attempt, Succeeded(result, tuple(map(NewJob._make, added))))
     return Ended(job_id, attempt, _KINDS[kind](*fields))
 
 

@@ -28,6 +28,7 @@ from outlast.store import Settled, Store, open_store
 from outlast.worker import chores, events
 from outlast.worker.children import CANCEL, SHUTDOWN, TIMEOUT, Child, Running
 from outlast.worker.clock_watch import ClockWatch
+from outlast.worker.leftover import Leftover
 from outlast.worker.membership import Membership, Standing
 from outlast.worker.nursery import Nursery
 from outlast.worker.outcomes import from_message, unwritable
@@ -65,7 +66,7 @@ class Supervisor:
         )
         self._running: dict[str, Running] = {}
         self._ends: list[tuple[Running, Ended]] = []
-        self._unknown: set[str] = set()
+        self._leftover = Leftover()
         self._deadlines: list[tuple[float, str, int]] = []
         self._look = True
         """Whether something may be claimable that was not at the last claim."""
@@ -161,7 +162,8 @@ class Supervisor:
     def _standing(self) -> Standing:
         """What others should know of us. The jobs of children that take no more count as room that is taken."""
         room = self._nursery.free() + len(self._running)
-        return Standing(room, tuple(sorted(self._unknown)), not self._can_claim())
+        left = {*self._leftover.tasks(steady()), *self._leftover.jobs()}
+        return Standing(room, tuple(sorted(left)), not self._can_claim())
 
     def _on_ring(self) -> None:
         self._look = self._was_rung = True
@@ -180,7 +182,7 @@ class Supervisor:
             self._on_unknown(child, *rest)
         else:
             self._nursery.on_message(child, verb, *rest)
-            self._unknown.clear()  # a new child may have newer code
+            self._leftover.clear()  # a new child may have newer code
             self._look = True
 
     def _on_ended(self, child: Child, ends: list[list[Any]]) -> None:
@@ -188,7 +190,13 @@ class Supervisor:
             end = from_message(message)
             running = child.running.get(end.id)
             if running is not None and running.job.attempt == end.attempt:
+                self._leave_if_unfit(running.job, end.outcome)
                 self._end(running, Ended(end.id, end.attempt, running.came_to(end.outcome)))
+
+    def _leave_if_unfit(self, job: Claimed, outcome: Outcome) -> None:
+        """A child hands back of itself only what its code does not fit."""
+        if isinstance(outcome, Released):
+            self._leftover.add_job(job.id, job.task, steady() + outcome.delay / 1e6)
 
     def _on_stopping(self, child: Child, job_id: str, where: str, is_stuck: bool) -> None:
         running = child.running.get(job_id)
@@ -202,8 +210,8 @@ class Supervisor:
         running = child.running.get(job_id)
         if running is None:
             return
-        if task not in self._unknown:
-            self._unknown.add(task)
+        if task not in self._leftover.unknown:
+            self._leftover.unknown.add(task)
             events.task_unknown(task, why)
         self._end(
             running, Ended(job_id, attempt, Released(f"{why}; waits for a worker that has it", begun=False))
@@ -312,7 +320,7 @@ class Supervisor:
         free = self._nursery.free()
         claimed = []
         if free:
-            claimed = self._store.claim(self.id, free, queues=self._settings.queues, unknown=self._unknown)
+            claimed = self._store.claim(self.id, free, **self._what_to_claim())
         self._look = len(claimed) == free
         return claimed
 
@@ -322,13 +330,20 @@ class Supervisor:
             return None
         if not self._nursery.reserve():
             return None
-        found = self._store.claim(self.id, 1, queues=self._settings.queues, unknown=self._unknown, alone=True)
+        found = self._store.claim(self.id, 1, **self._what_to_claim(), alone=True)
         if not found:
             self._suspicion = False
             self._nursery.unreserve()
             self._look = True
             return None
         return found[0]
+
+    def _what_to_claim(self) -> dict[str, Any]:
+        return {
+            "queues": self._settings.queues,
+            "unknown": self._leftover.tasks(steady()),
+            "unfit": self._leftover.jobs(),
+        }
 
     def _started(self, job: Claimed, child: Child) -> None:
         now = steady()
@@ -454,7 +469,7 @@ class Supervisor:
             self._stop_cancelled()
             if chores.do(self._store, self._premises, self.id, self._settings.retention):
                 self._next_chores = steady() + _MORE_CHORES
-            self._suspicion |= self._store.suspects(queues=self._settings.queues, unknown=self._unknown)
+            self._suspicion |= self._store.suspects(**self._what_to_claim())
         except StoreError as error:
             events.store_failed(error)
 
