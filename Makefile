@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 # Processes that pytest runs the suite in; 0: in its own, one test after another.
-JOBS ?= 0
+JOBS ?= 2
 # Further words for pytest, such as ARGS="-k retry -x".
 ARGS ?=
 # Set to 1: the demo ends by itself; the benchmark measures other task queues too.

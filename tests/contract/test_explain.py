@@ -240,6 +240,13 @@ def test_the_jobs_before_it_in_line_are_counted(store):
     )
 
 
+def test_a_job_that_its_worker_leaves_to_others_is_not_before_it(store):
+    misfit = put(store, priority=1)
+    store.report("w1", room=1, unknown={misfit})
+
+    assert whys(store, put(store)) == []
+
+
 def test_those_of_queues_that_the_worker_does_not_serve_are_not_before_it(store, clock):
     store.leave("w1")
     store.enter(worker_record("w2", clock, queues=("web",), slots=1))

@@ -101,6 +101,7 @@ class Worker:
     queues: tuple[str, ...] | None
     room: int
     lacks: tuple[str, ...] = ()
+    unfit: set[str] = field(default_factory=set)
     is_leaving: bool = False
     is_alive: bool = True
     running: dict[str, Known] = field(default_factory=dict)
@@ -112,8 +113,11 @@ class Worker:
     def serves(self, job: Known) -> bool:
         return self.is_alive and not self.is_leaving and (self.queues is None or job.row.queue in self.queues)
 
-    def could(self, job: Known) -> bool:
+    def knows(self, job: Known) -> bool:
         return self.serves(job) and job.row.task not in self.lacks
+
+    def could(self, job: Known) -> bool:
+        return self.knows(job) and job.row.id not in self.unfit
 
 
 class Machine(RuleBasedStateMachine):
@@ -226,13 +230,21 @@ class Machine(RuleBasedStateMachine):
         return worker
 
     def report(self, worker):
-        self.store.report(worker.id, room=worker.room, unknown=worker.lacks, is_leaving=worker.is_leaving)
+        left = {*worker.lacks, *worker.unfit}
+        self.store.report(worker.id, room=worker.room, unknown=left, is_leaving=worker.is_leaving)
 
     @precondition(lambda self: self.living())
     @rule(data=st.data(), lacks=st.sampled_from([(), TASKS[:1], TASKS[1:], TASKS]))
     def a_worker_meets_newer_or_older_code(self, data, lacks):
         worker = self.one_of(data, self.living())
         worker.lacks = lacks
+        self.report(worker)
+
+    @precondition(lambda self: self.living() and self.known)
+    @rule(data=st.data())
+    def a_worker_leaves_a_job_that_does_not_fit_its_code(self, data):
+        worker = self.one_of(data, self.living())
+        worker.unfit ^= {data.draw(st.sampled_from([*self.known]))}
         self.report(worker)
 
     @precondition(lambda self: self.living())
@@ -294,7 +306,14 @@ class Machine(RuleBasedStateMachine):
     def taken(self, worker, *, alone):
         """What its next claim takes, for the slots that it has free."""
         limit = 1 if alone else worker.free
-        return self.store.claim(worker.id, limit, queues=worker.queues, unknown=worker.lacks, alone=alone)
+        return self.store.claim(
+            worker.id,
+            limit,
+            queues=worker.queues,
+            unknown=worker.lacks,
+            unfit=worker.unfit,
+            alone=alone,
+        )
 
     @rule()
     def everybody_claims(self):
@@ -350,8 +369,10 @@ class Machine(RuleBasedStateMachine):
         able = [worker for worker in self.workers.values() if worker.could(job)]
         if not any(worker.serves(job) for worker in self.workers.values()):
             yield Why.NO_WORKER
-        elif not able:
+        elif not any(worker.knows(job) for worker in self.workers.values()):
             yield Why.UNKNOWN_TASK
+        elif not able:
+            yield Why.MISFIT
         elif not any(worker.room for worker in able):
             yield Why.NOT_READY
         elif job.suspect:
@@ -472,6 +493,10 @@ class Machine(RuleBasedStateMachine):
             case Why.UNKNOWN_TASK:
                 worker = next(each for each in self.workers.values() if each.serves(job))
                 worker.lacks = ()
+                self.report(worker)
+            case Why.MISFIT:
+                worker = next(each for each in self.workers.values() if each.knows(job))
+                worker.unfit.discard(job.row.id)
                 self.report(worker)
             case Why.NOT_READY:
                 able[0].room = 1

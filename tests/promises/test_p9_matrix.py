@@ -1,7 +1,8 @@
 """P9 at one look: every kind of argument, and whether it arrives equal in a real worker or is refused at the call.
 
 The two tables here are those of docs/tasks.md, row by row: what the page says of a kind is what is tried. The values
-are `specimens()` of tests/specimens.py and REFUSED of test_p9_luggage.py; a new one of either must find its row.
+are `specimens()` of tests/specimens.py and REFUSED of test_p9_luggage.py; a new one of either must find its row. Files
+do not arrive as they went, but as an UploadFile: they are tried in test_p9_uploads.py.
 
 Broken on purpose: in `instances._read_enum`, return the first member; in `refusal._live`, return None.
 """
@@ -65,6 +66,7 @@ CARRIED: dict[str, list[str]] = {
         *("model, not valid", "model, strict", "model, generic", "model, generic of generic", "model, root"),
         *("model of SQLModel, no table", "subclass of str", "subclass of list"),
     ],
+    "files": [],
     "by their name": ["function", "built-in function", "class", "class method", "static method"],
 }
 TURNED_AWAY: dict[str, list[str]] = {
@@ -72,7 +74,6 @@ TURNED_AWAY: dict[str, list[str]] = {
     "a method of an object (`client.send`)": ["bound method", "bound method of a list"],
     "a function with arguments already in it (`partial(func, 1)`)": ["function with arguments in it"],
     "a request, a response": ["request", "web socket", "response"],
-    "an `UploadFile`": ["uploaded file"],
     "a database session, a connection": [
         *("session", "session of SQLModel", "session for async code", "maker of sessions", "engine"),
         "database connection",
@@ -82,7 +83,17 @@ TURNED_AWAY: dict[str, list[str]] = {
         "socket",
     ],
     "an ORM row, of SQLAlchemy or SQLModel": ["ORM row", "ORM row of SQLModel", "ORM row deep in a dict"],
-    "an open file": ["file", "temporary file", "buffer"],
+    "a text file, a pipe, a file that is closed": [
+        *(
+            "text file",
+            "temporary text file",
+            "spooled text file",
+            "closed file",
+            "device",
+            "compressed file",
+        ),
+        *("file that can only be written", "upload of a closed file", "upload of what is no file", "buffer"),
+    ],
     "a lock, a queue, an event": ["lock", "reentrant lock", "lock of asyncio", "event"],
     "a generator, an iterator": ["generator", "async generator", "iterator", "iterator of a list"],
     "a coroutine (`add_task(func(1))`)": ["coroutine", "future"],

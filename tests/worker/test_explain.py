@@ -219,15 +219,20 @@ def test_a_job_that_finds_no_slot_free(house: House) -> None:
     assert house.result(job) == 1
 
 
-def test_a_slot_in_a_child_that_is_being_replaced_is_none(house: House) -> None:
-    """The job that defies its timeout takes the room of its child until that is gone; then there is room again."""
-    busy(house, slots=2, grace=timedelta(seconds=1))
-    stuck = house.add("app:block", {"door": "never"}, timeout=timedelta(seconds=0.2), max_attempts=1)
-    house.until(lambda: house.store.workers()[0].room == 1, "the room of the stuck job alone")
-    assert house.ended(stuck).reason is Reason.TIMEOUT
+def test_jobs_in_a_child_that_is_being_replaced_take_nobody_elses_slot(house: House) -> None:
+    """Two run and there are two slots, but those are in the new child: the old one drains."""
+    busy(house, slots=2, grace=timedelta(seconds=30))
+    stuck = house.add("app:hold", {"door": "never"}, timeout=timedelta(seconds=0.5), max_attempts=1)
+    draining = house.add("app:hold", {"door": "front"})
+    house.running(draining)
+    house.until(lambda: house.store.workers()[0].room == 4, "room for those two and two more")
+    assert [house.job(job).state for job in (stuck, draining)] == [State.RUNNING] * 2
 
-    house.until(lambda: house.store.workers()[0].room == 2, "the room of the new child")
     assert house.result(house.add("app:work", {"value": 1})) == 1
+
+    house.open("front")
+    house.ended(stuck)
+    house.until(lambda: house.store.workers()[0].room == 2, "the room of the new child alone")
 
 
 def test_a_job_that_must_run_alone(house: House) -> None:

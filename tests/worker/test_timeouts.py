@@ -65,22 +65,24 @@ def test_a_task_that_ends_in_time_is_left_alone(served: House) -> None:
     assert served.child() == child
 
 
-def test_a_stuck_def_task_ends_with_its_child_and_the_neighbours_drain(served: House) -> None:
+def test_a_stuck_def_task_ends_with_its_child_and_the_neighbours_drain(house: House) -> None:
     """Its child takes no new jobs, finishes what else it has, and is replaced; nobody innocent pays."""
-    neighbours = [served.add(task, {"door": "neighbour"}) for task in ("app:hold", "app:ahold")]
-    child = served.noted("started", neighbours[0]).pid
-    served.noted("started", neighbours[1])
-    stuck = served.add("app:hold", {"door": "never"}, timeout=BRIEF, max_attempts=1)
-    served.logged(served.processes[0], f"child {child} is stuck")
+    house.write("app", APP)
+    house.worker(children=1, grace=timedelta(seconds=30))
+    neighbours = [house.add(task, {"door": "neighbour"}) for task in ("app:hold", "app:ahold")]
+    child = house.noted("started", neighbours[0]).pid
+    house.noted("started", neighbours[1])
+    stuck = house.add("app:hold", {"door": "never"}, timeout=BRIEF, max_attempts=1)
+    house.logged(house.processes[0], f"child {child} is stuck")
 
-    newcomer = served.child()
+    newcomer = house.child()
     assert newcomer != child, "new jobs run in another child"
-    served.open("neighbour")
+    house.open("neighbour")
 
-    assert served.results(neighbours) == [1, 1]
-    record = served.ended(stuck)
+    assert house.results(neighbours) == [1, 1]
+    record = house.ended(stuck)
     assert (record.state, record.reason, record.failures) == (State.FAILED, Reason.TIMEOUT, 1)
-    assert [served.job(each).failures for each in neighbours] == [0, 0]
+    assert [house.job(each).failures for each in neighbours] == [0, 0]
     assert not lives(child)
 
 

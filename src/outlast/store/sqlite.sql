@@ -256,9 +256,9 @@ SELECT count(*) FROM jobs WHERE worker = :worker
 -- What this worker would take before a job: that which is ready, and that which its next claim makes ready.
 SELECT count(*) FROM (
     SELECT 1 FROM (
-        SELECT seq, queue, priority, run_at, task, expires_at FROM jobs WHERE ready > 0 AND ready = {ready}
+        SELECT seq, id, queue, priority, run_at, task, expires_at FROM jobs WHERE ready > 0 AND ready = {ready}
         UNION ALL
-        SELECT seq, queue, priority, run_at, task, expires_at FROM jobs
+        SELECT seq, id, queue, priority, run_at, task, expires_at FROM jobs
         WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at <= :now
             AND 1 + (deaths > 0) = {ready}
     )
@@ -266,7 +266,7 @@ SELECT count(*) FROM (
         AND (:queues = 'null' OR queue IN (SELECT value FROM json_each(:queues)))
         AND queue NOT IN (SELECT name FROM queues)
         AND (expires_at IS NULL OR expires_at > :now)
-        AND task NOT IN (SELECT value FROM json_each(:unknown))
+        AND task NOT IN (SELECT value FROM json_each(:unknown)) AND id NOT IN (SELECT value FROM json_each(:unknown))
     LIMIT :most
 )
 
