@@ -305,9 +305,9 @@ SELECT count(*) FROM jobs WHERE worker = :worker
 -- What this worker would take before a job: that which is ready, and that which its next claim makes ready.
 SELECT count(*) FROM (
     SELECT 1 FROM (
-        SELECT seq, queue, priority, run_at, task, expires_at FROM jobs WHERE ready = {ready}
+        SELECT seq, id, queue, priority, run_at, task, expires_at FROM jobs WHERE ready = {ready}
         UNION ALL
-        SELECT seq, queue, priority, run_at, task, expires_at FROM jobs
+        SELECT seq, id, queue, priority, run_at, task, expires_at FROM jobs
         WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at <= :now
             AND 1 + CAST(deaths > 0 AS int) = {ready}
     ) AS jobs_ahead
@@ -315,7 +315,7 @@ SELECT count(*) FROM (
         AND (CAST(:queues AS text[]) IS NULL OR queue = ANY(CAST(:queues AS text[])))
         AND queue NOT IN (SELECT name FROM queues)
         AND (expires_at IS NULL OR expires_at > :now)
-        AND task <> ALL(CAST(:unknown AS text[]))
+        AND task <> ALL(CAST(:unknown AS text[])) AND id <> ALL(CAST(:unknown AS text[]))
     LIMIT :most
 ) AS counted
 
