@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from outlast.address import address_of
 from outlast.errors import NotConfirmed, StoreUnusable
 from outlast.store import Store, open_store
 from outlast.store.postgres_schema import migrate, migrations, pending
@@ -31,16 +32,17 @@ def opened() -> Iterator[Open]:
 
 @pytest.fixture
 def store(url: str, opened: Open) -> Store:
-    return opened(url)
+    """Its connection can be told from those of others."""
+    return opened(f"{url}&application_name={address_of(url).schema}")
 
 
 def end_connections(url: str) -> None:
-    """As a restart of the database does, or a person."""
-    execute(
-        url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE application_name = 'outlast' AND datname = current_database() AND query LIKE '%test_%'",
+    """Those of this store alone, as a restart of the database does, or a person."""
+    own = address_of(url).schema
+    ended = execute(
+        url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{own}'"
     )
+    assert ended == [(True,)]
 
 
 def test_a_connection_that_was_lost_while_nobody_used_it_is_nobodys_problem(url: str, store: Store) -> None:
