@@ -11,6 +11,8 @@ PEERS ?=
 
 BIN := .venv/bin
 PYTEST := -m pytest -n $(JOBS) $(ARGS)
+# What needs root and packages of the system: network namespaces (iproute2), a proxy (pgbouncer).
+SYSTEM_TESTS := tests/postgres/test_hosts.py tests/postgres/test_pooling.py
 # What the version of FastAPI can matter to. A folder that is not there yet is left out.
 FASTAPI_TESTS := $(wildcard tests/unit tests/promises tests/face tests/depends tests/cli)
 FACE_TESTS := $(wildcard tests/face tests/depends)
@@ -20,7 +22,7 @@ unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test lint types rules fast demo soak bench build install-check lock clean
+.PHONY: help test lint types rules fast demo hosts soak bench build install-check lock clean
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -31,7 +33,7 @@ help: ## Show this list
 
 test: lint types rules .venv/ready .venv-oldest/ready ## Everything: lint, types, import rules, tests on newest and oldest FastAPI
 	@echo "== tests, newest FastAPI"
-	@$(BIN)/python $(PYTEST)
+	@$(BIN)/python $(PYTEST) $(addprefix --ignore=,$(SYSTEM_TESTS))
 	@echo "== tests, oldest FastAPI"
 	@.venv-oldest/bin/python $(PYTEST) $(FASTAPI_TESTS)
 ifneq ($(FACE_TESTS),)
@@ -57,6 +59,9 @@ fast: .venv/ready ## The tests that take seconds: unit and contract
 
 demo: .venv/ready ## The demo app, killed and recovered before your eyes (ONCE=1: end instead of staying up)
 	@$(BIN)/python -m examples.demo $(if $(filter-out 0,$(ONCE)),--once)
+
+hosts: .venv/ready ## PostgreSQL on several hosts and behind a proxy (as root, with iproute2 and pgbouncer)
+	@$(BIN)/python $(PYTEST) $(SYSTEM_TESTS)
 
 soak: .venv/ready ## Thousands of requests while processes are killed at random: nothing may be lost
 	@$(BIN)/python tests/soak/run.py
