@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 import time
 
-from bench.apps import durable
+from bench.apps import durable, endpoints
 
 
 def main() -> None:
-    task, count, batch = getattr(durable, sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    task, count, batch = getattr(endpoints, sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     durable.queue.ask(lambda store: store.counts())  # the store is there
     began = time.perf_counter()
     for _ in range(count // batch):
