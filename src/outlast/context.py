@@ -77,9 +77,6 @@ def _read(name: str, packed: Any) -> Any:
         raise LuggageMisfit(f"the context variable {name!r}: {error}") from error
 
 
-NO_VARIABLES = Variables()
-
-
 def capture(queue: str, request: str | None, variables: Variables, limit: int) -> str | None:
     """What travels with a job added to `queue` here and now; None where there is nothing, as for most.
 

@@ -66,6 +66,14 @@ async def parent_of_one_that_holds(tasks: BackgroundTasks, door):
     tasks.add_task(work)
 
 
+def adds_what_it_changes(tasks: BackgroundTasks):
+    with open(HERE / "changing", "w+b") as file:
+        file.write(b"before")
+        file.flush()
+        tasks.add_task(work, file)
+        file.write(b"after")
+
+
 def threaded_parent(tasks: BackgroundTasks, door):
     tasks.add_task(work, "added")
     note("added")
@@ -152,6 +160,14 @@ def test_what_a_failed_attempt_added_is_discarded_and_told(served: House) -> Non
 
     assert [served.result(each) for each in added] == ["by a dependency", 1, 2]
     assert served.processes[0].log.count("3 job(s) discarded, because the task that added them failed") == 2
+
+
+def test_what_cannot_be_stored_of_what_it_added_is_discarded_and_told(served: House) -> None:
+    """Break it: in Solver.__call__, store the files behind the `try`."""
+    job = served.add("app:adds_what_it_changes", max_attempts=1)
+
+    assert served.ended(job).state is State.FAILED
+    served.logged(served.processes[0], "1 job(s) discarded, because the task that added them failed")
 
 
 def test_what_a_killed_attempt_added_is_added_by_the_next_one_alone(house: House) -> None:

@@ -12,7 +12,7 @@ from datetime import date
 import pytest
 
 from outlast import LuggageMisfit, LuggageRefused, LuggageTooLarge, OptionRefused, current_job, request_id
-from outlast.context import NO_VARIABLES, Variables, capture, read
+from outlast.context import Variables, capture, read
 from outlast.job import Claimed, Released
 from outlast.queue import TaskQueue
 from outlast.worker import executor
@@ -44,7 +44,7 @@ def look():
 
 
 def test_where_there_is_nothing_nothing_is_written():
-    assert capture("default", None, NO_VARIABLES, LIMIT) is None
+    assert capture("default", None, Variables(), LIMIT) is None
     assert capture("default", None, Variables([tenant, locale]), LIMIT) is None
     assert read(None, Variables([tenant]), "id").values == ()
 

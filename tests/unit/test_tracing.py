@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from outlast import Fail, Snooze, current_job, tracing
-from outlast.context import NO_VARIABLES, capture
+from outlast.context import Variables, capture
 from outlast.job import Claimed, Succeeded
 from outlast.worker import executor
 from tests.attempts import QUEUE, in_no_thread
@@ -59,7 +59,7 @@ class Mute(Exception):
 
 
 async def look_around():
-    return [str(baggage.get_baggage("tenant")), capture("default", None, NO_VARIABLES, 1000)]
+    return [str(baggage.get_baggage("tenant")), capture("default", None, Variables(), 1000)]
 
 
 def attempt(func, came=CAME):
@@ -169,10 +169,10 @@ def test_afterwards_the_span_is_current_no_more(spans, func):
 
 
 def test_outside_a_span_no_trace_travels(provider):
-    assert capture("mail", None, NO_VARIABLES, 1000) is None
+    assert capture("mail", None, Variables(), 1000) is None
 
     with provider.get_tracer("tests").start_as_current_span("request"):
-        assert json.loads(capture("mail", None, NO_VARIABLES, 1000))["trace"].keys() == {"traceparent"}
+        assert json.loads(capture("mail", None, Variables(), 1000))["trace"].keys() == {"traceparent"}
 
 
 @pytest.mark.parametrize("when", ["on_start", "on_end"])

@@ -50,14 +50,17 @@ class Solver:
         receipt = scope[KEY] = _TaskReceipt(self._queue, scope)
         try:
             await self._route(scope, call, _send)
+            receipt.open = False
+            added = await self._queue.astow(self._queue.bind(receipt.jobs))
         except BaseException as error:
             receipt.open = False
             receipt.discard(repr(error))
             raise call.error_behind(error) from None
         finally:
             receipt.tasks = None  # no circle is left behind
-        receipt.open = receipt.undecided = False
-        return call.result, await self._queue.astow(self._queue.bind(receipt.take()))
+        receipt.undecided = False
+        receipt.take()
+        return call.result, added
 
     def _scope(self) -> Scope:
         return {
