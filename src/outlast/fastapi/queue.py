@@ -29,6 +29,7 @@ from outlast.fastapi.door import Door
 from outlast.fastapi.holds import Holds
 from outlast.fastapi.inline import Inline, Turn
 from outlast.fastapi.receipt import current
+from outlast.fastapi.sessions import note_sessions
 from outlast.fastapi.snapshots import Snapshot
 from outlast.fastapi.solving import Solver
 from outlast.fastapi.too_large import UploadTooLarge
@@ -117,6 +118,8 @@ class TaskQueue(queue.TaskQueue):
             self._vet()
             if not in_worker():
                 audit(app.routes)
+                if self.session is not None:
+                    note_sessions(app.routes, self.session)
             middlewares = app.user_middleware
             app.user_middleware = [Middleware(Door, queue=self), *middlewares]
             try:
@@ -146,7 +149,7 @@ class TaskQueue(queue.TaskQueue):
                 self._sleeps = sleeps
                 if not in_worker():
                     await self._all_carried()
-                if not in_worker() and not self.outlives_lifespan:
+                if not in_worker() and not self.is_switched:
                     await to_thread.run_sync(self.close)
 
         app.router.lifespan_context = lifespan
@@ -264,6 +267,19 @@ class TaskQueue(queue.TaskQueue):
     def turn(self, jobs: list[NewJob]) -> Turn | None:
         """Jobs about to be committed, to be run by this process in their turn; None where a worker runs them."""
         return None if self.inline is None else Turn(self.inline, jobs)
+
+    def committed(self, jobs: list[NewJob]) -> None:
+        turn = self.turn(jobs)
+        super().committed(jobs)
+        if turn is not None:
+            turn.run_soon()
+
+    def rouse(self) -> None:
+        if self._sleeps and self.app is not None and _running_loop() is not None:
+            self._wake()
+        super().rouse()
+        if self.inline is not None:
+            self.inline.wake()
 
     def _enqueue(self, jobs: list[NewJob]) -> None:
         turn = self.turn(jobs)

@@ -17,8 +17,8 @@ from starlette.types import Message, Scope
 from outlast import request_id
 from outlast.errors import TaskRefused
 from outlast.fastapi.private_route import PrivateRoute, name_of, needs
-from outlast.fastapi.receipt import KEY, Receipt, describe
-from outlast.job import NewJob
+from outlast.fastapi.receipt import KEY, Receipt
+from outlast.job import NewJob, described
 from outlast.luggage.binding import Parameter, parameters_of
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class _TaskReceipt(Receipt):
                 "%d job(s) discarded, because the task that added them failed: %s; discarded: %s; request=%s",
                 len(jobs),
                 reason,
-                describe(jobs),
+                described(jobs),
                 request_id.current.get() or "-",
             )
 

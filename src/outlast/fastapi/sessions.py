@@ -1,0 +1,120 @@
+"""The sessions of requests: which one takes their jobs by default, and what became of those that were on any.
+
+FastAPI does not tell what a request's dependencies came to. So behind each place where a route depends on the one that
+`TaskQueue(app, session=…)` names stands a note: a dependency that depends on it in the same way, gets the same object
+from FastAPI's cache, and lays it down in the request's receipt.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import fields, replace
+from typing import Any
+
+from fastapi import Depends
+from fastapi.dependencies.models import Dependant
+from fastapi.requests import HTTPConnection
+
+from outlast import sessions
+from outlast.fastapi import routes
+from outlast.fastapi.receipt import KEY, Receipt
+from outlast.job import JobRecord, described
+from outlast.store import JobFilter
+
+_FORGOTTEN = (
+    "their session was not committed when the request had ended: end what it does with commit(), in the endpoint or in "
+    "the dependency that makes it"
+)
+_log = logging.getLogger("outlast.request")
+
+
+def note_sessions(app_routes: Iterable[Any], dependency: Callable[..., Any]) -> None:
+    """Put a note behind each place where a route depends on this."""
+    for _, dependant in routes.each(app_routes):
+        _note(dependant, dependency)
+
+
+def _note(dependant: Dependant, dependency: Callable[..., Any]) -> None:
+    noted: list[Dependant] = []
+    for each in dependant.dependencies:
+        if isinstance(each.call, _Note):
+            continue  # of an earlier start of the app
+        noted.append(each)
+        if each.call == dependency:
+            noted.append(_note_of(each, dependency))
+        else:
+            _note(each, dependency)
+    dependant.dependencies[:] = noted
+
+
+def _note_of(dependant: Dependant, dependency: Callable[..., Any]) -> Dependant:
+    """One that depends on the same thing in the same scope, so that FastAPI's cache has it."""
+    note = Dependant(
+        call=_Note(dependency, dependant.scope),
+        path=dependant.path,
+        http_connection_param_name="conn",
+        dependencies=[replace(dependant, name="session", use_cache=True)],
+    )
+    for field in fields(Dependant):
+        if field.name.endswith("scopes"):  # of a Security(…) around it: they are part of the cache's key
+            setattr(note, field.name, getattr(dependant, field.name))
+    return note
+
+
+class _Note:
+    """What FastAPI calls with the session that it has solved for the request."""
+
+    def __init__(self, dependency: Callable[..., Any], scope: Any) -> None:
+        self._depends = Depends(dependency, scope=scope)
+
+    @property
+    def __signature__(self) -> Any:
+        """For FastAPI, which looks again where dependencies are overridden."""
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        return inspect.Signature(
+            [
+                inspect.Parameter("conn", keyword, annotation=HTTPConnection),
+                inspect.Parameter("session", keyword, annotation=Any, default=self._depends),
+            ]
+        )
+
+    async def __call__(self, *, conn: HTTPConnection, session: Any) -> None:
+        receipt: Receipt | None = conn.scope.get(KEY)
+        if receipt is not None:
+            receipt.session = session
+
+
+def look_after(receipt: Receipt) -> None:
+    """Once a request has unwound: say which of its jobs their sessions have not committed, and have the others run.
+
+    Nobody waits for it. A connection of psycopg tells nothing of its end, so it is the store that is asked.
+    """
+    queue = receipt.queue
+    queue.rouse()
+    open_ones = [entry for entry in receipt.entries if entry.is_open and not entry.is_reported]
+    if open_ones:
+        which = JobFilter(ids=tuple(entry.job.id for entry in open_ones))
+        asked = queue.post(lambda store: store.find(which, limit=len(open_ones)))
+        asked.add_done_callback(lambda done: _judge(receipt, open_ones, done))
+
+
+def _judge(receipt: Receipt, entries: list[sessions.Entry], done: Future[list[JobRecord]]) -> None:
+    if done.exception() is not None:
+        _log.error(
+            "whether these were committed is not known: %s: %s; request=%s",
+            described([entry.job for entry in entries]),
+            done.exception(),
+            receipt.request_id,
+        )
+        return
+    there = {record.id for record in done.result()}
+    missing = [entry for entry in entries if entry.is_open and entry.job.id not in there]
+    for entry in entries:
+        entry.is_open = False
+    for entry in missing:
+        entry.is_reported = True
+    if missing:
+        receipt.lost([entry.job for entry in missing], _FORGOTTEN)

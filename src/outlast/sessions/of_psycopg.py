@@ -1,0 +1,110 @@
+"""Jobs on a connection of psycopg: their rows are written at once, because a connection does not tell when it commits.
+
+What a savepoint takes back is gone with it, and the database itself says which of the jobs before a new one are left
+for it to wait for. The steps are the same whether the connection is awaited or not, so they are written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
+
+from outlast.job import NewJob
+from outlast.sessions import Entry
+from outlast.store import foreign
+from outlast.store import postgres_driver as driver
+from outlast.store.foreign import Statement
+from outlast.store.postgres_connection import for_driver
+
+if TYPE_CHECKING:
+    from outlast.queue import TaskQueue
+
+Row = tuple[Any, ...]
+Steps = Generator[Statement, list[Row], None]
+"""Statements to be run, each of which is sent what it answers."""
+
+
+class _Written:
+    """The jobs of requests that a connection has written in one transaction, for those behind them."""
+
+    def __init__(self, transaction: int) -> None:
+        self.transaction = transaction
+        self.ids: dict[str, list[str]] = {}
+        """By the URL of their store."""
+
+
+_written: WeakKeyDictionary[Any, _Written] = WeakKeyDictionary()
+_vouched: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+"""The stores that lie in the database of a connection."""
+
+
+def add(connection: Any, entries: Sequence[Entry]) -> None:
+    """Write jobs of one queue on a connection. Raises OptionRefused, and whatever that raises."""
+    queue = entries[0].queue
+    rows = list(queue.freight.stow([entry.job for entry in entries]))
+    steps = _steps(connection, queue, entries, rows)
+    with driver.plain_cursor(connection) as cursor:
+        answer: Any = None
+        while (statement := _next(steps, answer)) is not None:
+            cursor.execute(for_driver(statement.sql), statement.parameters)
+            answer = cursor.fetchall() if cursor.description else []
+
+
+async def aadd(connection: Any, entries: Sequence[Entry]) -> None:
+    """`add` on one that is awaited."""
+    queue = entries[0].queue
+    rows = list(await queue.astow([entry.job for entry in entries]))
+    steps = _steps(connection, queue, entries, rows)
+    async with driver.plain_cursor(connection) as cursor:
+        answer: Any = None
+        while (statement := _next(steps, answer)) is not None:
+            await cursor.execute(for_driver(statement.sql), statement.parameters)
+            answer = (await cursor.fetchall()) if cursor.description else []
+
+
+def _next(steps: Steps, answer: Any) -> Statement | None:
+    try:
+        return steps.send(answer)
+    except StopIteration:
+        return None
+
+
+def _steps(connection: Any, queue: TaskQueue, entries: Sequence[Entry], rows: list[NewJob]) -> Steps:
+    yield from _vouch(connection, queue)
+    if entries[0].is_ordered and queue.ordered:  # then there is one: requests add their jobs one by one
+        rows = [(yield from _chained(connection, queue, rows[0]))]
+    yield foreign.insert(queue.url, rows)
+    for entry in entries:
+        entry.is_under_way = partial(_is_in_transaction, ref(connection))
+
+
+def _chained(connection: Any, queue: TaskQueue, row: NewJob) -> Generator[Statement, list[Row], NewJob]:
+    """Waiting for the one before it in this transaction; a delayed one waits for its time alone."""
+    if row.run_at != row.created_at:
+        return row
+    ((transaction,),) = yield foreign.transaction(queue.url)
+    written = _written.get(connection)
+    if written is None or written.transaction != transaction:
+        written = _written[connection] = _Written(transaction)
+    earlier = written.ids.setdefault(queue.url, [])
+    waits = bool(earlier) and bool((yield foreign.chain(queue.url, row, earlier)))
+    earlier.append(row.id)
+    return row._replace(waiting=int(waits))
+
+
+def _is_in_transaction(connection: ref[Any]) -> bool:
+    """What it has written may still be committed."""
+    here = connection()
+    return here is not None and here.info.transaction_status.name in ("ACTIVE", "INTRANS", "INERROR")
+
+
+def _vouch(connection: Any, queue: TaskQueue) -> Steps:
+    """Once for a connection: another database may have such tables, too."""
+    stores = _vouched.setdefault(connection, set())
+    if queue.url not in stores:
+        found = yield foreign.whereabouts(queue.url)
+        ours = queue.ask(foreign.whereabouts_of)
+        foreign.require_same(queue.url, found[0] if found else None, ours)
+        stores.add(queue.url)
