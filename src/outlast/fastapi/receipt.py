@@ -67,6 +67,7 @@ class Receipt:
     )
 
     decided_when: ClassVar[str] = "when the response starts"
+    adder: ClassVar[str] = "the request"
 
     def __init__(self, queue: TaskQueue, scope: Scope) -> None:
         self.queue = queue
@@ -132,10 +133,6 @@ class Receipt:
         self.queue_up(jobs)
         self.queue.rouse()
 
-    def lost(self, jobs: list[NewJob], why: str) -> None:
-        """A session has ended otherwise."""
-        self._tell_discarded(jobs, why)
-
     def _note_unsolved(self, call: Call[..., Any], job: NewJob) -> None:
         for name, snapshot in call.signature.unsolved(job.luggage).items():
             self.unsolved.append(Unsolved(len(self.jobs), call, name, snapshot))
@@ -181,9 +178,10 @@ class Receipt:
         self.undecided = False
         jobs = self.take()
         if jobs:
-            self._tell_discarded(jobs, f"the request failed: {reason}")
+            self.lost(jobs, f"{self.adder} failed: {reason}")
 
-    def _tell_discarded(self, jobs: list[NewJob], why: str) -> None:
+    def lost(self, jobs: list[NewJob], why: str) -> None:
+        """These are never committed: say which, and why."""
         scope = self.scope
         _log.warning(
             "%d job(s) of %s %s discarded, because %s; discarded: %s; request=%s",

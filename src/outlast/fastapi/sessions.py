@@ -8,9 +8,7 @@ from FastAPI's cache, and lays it down in the request's receipt.
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from dataclasses import fields, replace
 from typing import Any
 
@@ -21,14 +19,11 @@ from fastapi.requests import HTTPConnection
 from outlast import sessions
 from outlast.fastapi import routes
 from outlast.fastapi.receipt import KEY, Receipt
-from outlast.job import JobRecord, described
-from outlast.store import JobFilter
 
 _FORGOTTEN = (
-    "their session was not committed when the request had ended: end what it does with commit(), in the endpoint or in "
-    "the dependency that makes it"
+    "its session was not committed when all was over: end what the session does with commit(), where it is used or "
+    "where it is made"
 )
-_log = logging.getLogger("outlast.request")
 
 
 def note_sessions(app_routes: Iterable[Any], dependency: Callable[..., Any]) -> None:
@@ -88,33 +83,6 @@ class _Note:
 
 
 def look_after(receipt: Receipt) -> None:
-    """Once a request has unwound: say which of its jobs their sessions have not committed, and have the others run.
-
-    Nobody waits for it. A connection of psycopg tells nothing of its end, so it is the store that is asked.
-    """
-    queue = receipt.queue
-    queue.rouse()
-    open_ones = [entry for entry in receipt.entries if entry.is_open and not entry.is_reported]
-    if open_ones:
-        which = JobFilter(ids=tuple(entry.job.id for entry in open_ones))
-        asked = queue.post(lambda store: store.find(which, limit=len(open_ones)))
-        asked.add_done_callback(lambda done: _judge(receipt, open_ones, done))
-
-
-def _judge(receipt: Receipt, entries: list[sessions.Entry], done: Future[list[JobRecord]]) -> None:
-    if done.exception() is not None:
-        _log.error(
-            "whether these were committed is not known: %s: %s; request=%s",
-            described([entry.job for entry in entries]),
-            done.exception(),
-            receipt.request_id,
-        )
-        return
-    there = {record.id for record in done.result()}
-    missing = [entry for entry in entries if entry.is_open and entry.job.id not in there]
-    for entry in entries:
-        entry.is_open = False
-    for entry in missing:
-        entry.is_reported = True
-    if missing:
-        receipt.lost([entry.job for entry in missing], _FORGOTTEN)
+    """Once a request has unwound: have its jobs run, and say which of them their sessions have not committed."""
+    receipt.queue.rouse()
+    sessions.ask_after(receipt.entries, _FORGOTTEN)

@@ -10,11 +10,14 @@ import logging
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from outlast.address import is_postgres, shown
 from outlast.errors import OptionRefused
 from outlast.job import NewJob, described
+from outlast.store import JobFilter, Store
 from outlast.task import OF_REQUEST
 
 if TYPE_CHECKING:
@@ -143,6 +146,8 @@ def lose(entries: Iterable[Entry], why: str) -> None:
             entry.is_open = False
         if untold := [entry.job for entry in lost if not entry.is_reported]:
             adder.lost(untold, why)
+        for entry in lost:
+            entry.is_reported = True
 
 
 def keep(entries: Iterable[Entry]) -> None:
@@ -151,6 +156,36 @@ def keep(entries: Iterable[Entry]) -> None:
         for entry in kept:
             entry.is_open = False
         adder.committed([entry.job for entry in kept])
+
+
+def ask_after(entries: Iterable[Entry], why: str) -> None:
+    """Have the store say which of these are committed, and tell that the others are not. Nobody waits for it."""
+    for queue, asked in by_queue(entry for entry in entries if entry.is_open).items():
+        which = JobFilter(ids=tuple(entry.job.id for entry in asked))
+        answer = queue.post(partial(_find, which, len(asked)))
+        answer.add_done_callback(partial(_hear, asked, why))
+
+
+def _find(which: JobFilter, limit: int, store: Store) -> set[str]:
+    return {record.id for record in store.find(which, limit=limit)}
+
+
+def _hear(entries: list[Entry], why: str, answer: Future[set[str]]) -> None:
+    if (error := answer.exception()) is not None:
+        jobs = described([entry.job for entry in entries])
+        _log.error("whether their session has committed them is not known: %s: %s", jobs, error)
+        return
+    there = answer.result()
+    entries = [entry for entry in entries if entry.is_open]
+    keep(entry for entry in entries if entry.job.id in there)
+    lose((entry for entry in entries if entry.job.id not in there), why)
+
+
+def by_queue(entries: Iterable[Entry]) -> dict[TaskQueue, list[Entry]]:
+    found: dict[TaskQueue, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        found[entry.queue].append(entry)
+    return found
 
 
 def in_order(queue: TaskQueue, entries: Sequence[Entry]) -> list[NewJob]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, finalize, ref
 
 from outlast.job import NewJob
-from outlast.sessions import Entry
+from outlast.sessions import Entry, ask_after
 from outlast.store import foreign
 from outlast.store import postgres_driver as driver
 from outlast.store.foreign import Statement
@@ -26,16 +26,28 @@ Steps = Generator[Statement, list[Row], None]
 """Statements to be run, each of which is sent what it answers."""
 
 
-class _Written:
-    """The jobs of requests that a connection has written in one transaction, for those behind them."""
-
-    def __init__(self, transaction: int) -> None:
-        self.transaction = transaction
-        self.ids: dict[str, list[str]] = {}
-        """By the URL of their store."""
+_NOT_COMMITTED = "its connection has not committed it: end what the connection does with commit()"
 
 
-_written: WeakKeyDictionary[Any, _Written] = WeakKeyDictionary()
+class _Book:
+    """What a connection has written in the transaction that it was last seen in."""
+
+    def __init__(self) -> None:
+        self.transaction = 0
+        self.entries: list[Entry] = []
+
+    def turn_to(self, transaction: int) -> None:
+        if transaction != self.transaction:
+            self.close()
+            self.transaction = transaction
+
+    def close(self) -> None:
+        """That transaction is over."""
+        entries, self.entries = self.entries, []
+        ask_after(entries, _NOT_COMMITTED)
+
+
+_books: WeakKeyDictionary[Any, _Book] = WeakKeyDictionary()
 _vouched: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 """The stores that lie in the database of a connection."""
 
@@ -73,24 +85,35 @@ def _next(steps: Steps, answer: Any) -> Statement | None:
 
 def _steps(connection: Any, queue: TaskQueue, entries: Sequence[Entry], rows: list[NewJob]) -> Steps:
     yield from _vouch(connection, queue)
+    ((transaction,),) = yield foreign.transaction(queue.url)
+    book = _book_of(connection)
+    book.turn_to(transaction)
     if entries[0].is_ordered and queue.ordered:  # then there is one: requests add their jobs one by one
-        rows = [(yield from _chained(connection, queue, rows[0]))]
+        rows = [(yield from _chained(queue, rows[0], book.entries))]
     yield foreign.insert(queue.url, rows)
     for entry in entries:
         entry.is_under_way = partial(_is_in_transaction, ref(connection))
+    book.entries += entries
 
 
-def _chained(connection: Any, queue: TaskQueue, row: NewJob) -> Generator[Statement, list[Row], NewJob]:
+def _book_of(connection: Any) -> _Book:
+    book = _books.get(connection)
+    if book is None:
+        book = _books[connection] = _Book()
+        finalize(connection, book.close).atexit = False
+    return book
+
+
+def _chained(queue: TaskQueue, row: NewJob, written: list[Entry]) -> Generator[Statement, list[Row], NewJob]:
     """Waiting for the one before it in this transaction; a delayed one waits for its time alone."""
     if row.run_at != row.created_at:
         return row
-    ((transaction,),) = yield foreign.transaction(queue.url)
-    written = _written.get(connection)
-    if written is None or written.transaction != transaction:
-        written = _written[connection] = _Written(transaction)
-    earlier = written.ids.setdefault(queue.url, [])
+    earlier = [
+        entry.job.id
+        for entry in written
+        if entry.is_ordered and entry.queue is queue and entry.job.run_at == entry.job.created_at
+    ]
     waits = bool(earlier) and bool((yield foreign.chain(queue.url, row, earlier)))
-    earlier.append(row.id)
     return row._replace(waiting=int(waits))
 
 

@@ -10,7 +10,6 @@ An AsyncSession does all that through the Session within it, so both are one.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, finalize
@@ -22,8 +21,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from outlast.errors import OptionRefused
 from outlast.files.cargo import carries
 from outlast.job import NewJob
-from outlast.sessions import Entry, in_order, keep, lose
-from outlast.store import foreign
+from outlast.sessions import Entry, by_queue, in_order, keep, lose
 
 if TYPE_CHECKING:
     from outlast.queue import TaskQueue
@@ -31,8 +29,8 @@ if TYPE_CHECKING:
 _KEY = "outlast"
 """Where a session's `info` keeps what waits for its commit."""
 _CLOSED = (
-    "its session was closed without a commit: end what the session does with commit(), in the endpoint or in the "
-    "dependency that makes it"
+    "its session was closed without a commit: end what the session does with commit(), where it is used or where it is "
+    "made"
 )
 
 
@@ -105,7 +103,7 @@ class _Ledger:
             self._write(session)
 
     def _write(self, session: Session) -> None:
-        for queue, entries in _by_queue(self.entries).items():
+        for queue, entries in by_queue(self.entries).items():
             rows = self._rows[queue] = in_order(queue, entries)
             if not queue.is_switched:
                 _insert(session.connection(), queue, rows)
@@ -133,13 +131,6 @@ def _depth(transaction: SessionTransaction | None) -> int:
     return depth
 
 
-def _by_queue(entries: Iterable[Entry]) -> dict[TaskQueue, list[Entry]]:
-    found: dict[TaskQueue, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        found[entry.queue].append(entry)
-    return found
-
-
 # ---- writing -------------------------------------------------------------------------------------------------------
 
 _vouched: WeakKeyDictionary[Engine, set[str]] = WeakKeyDictionary()
@@ -162,6 +153,8 @@ def _require_postgres(session: Session) -> None:
 
 
 def _insert(connection: Connection, queue: TaskQueue, rows: list[NewJob]) -> None:
+    from outlast.store import foreign  # not above: a test's store needs no driver of PostgreSQL
+
     _vouch(connection, queue)
     if carries(rows):
         rows = _stowed(connection, queue, rows)
@@ -171,6 +164,8 @@ def _insert(connection: Connection, queue: TaskQueue, rows: list[NewJob]) -> Non
 
 def _vouch(connection: Connection, queue: TaskQueue) -> None:
     """Once for an engine: another database may have such tables, too."""
+    from outlast.store import foreign
+
     stores = _vouched.setdefault(connection.engine, set())
     if queue.url not in stores:
         sql, parameters = foreign.whereabouts(queue.url)

@@ -59,7 +59,9 @@ def require_same(url: str, found: Row | None, ours: str) -> None:
     """Raises OptionRefused unless a connection has found the tables of the store, and may write there."""
     address = address_of(url)
     if found is None or found[0] != ours:
-        what = f"has no tables of Outlast in its schema {address.schema}" if found is None else "is another one"
+        what = (
+            f"has no tables of Outlast in its schema {address.schema}" if found is None else "is another one"
+        )
         raise OptionRefused(
             f"the session's database {what}; give a session of the database that the TaskQueue has its store in: "
             f"{address.told}"
@@ -67,7 +69,8 @@ def require_same(url: str, found: Row | None, ours: str) -> None:
     if not found[1]:
         raise OptionRefused(
             f"the session's user may not write jobs to {address.told}; "
-            f"GRANT USAGE ON SCHEMA {address.schema} TO … and GRANT SELECT, INSERT, UPDATE ON {address.schema}.jobs TO …"
+            f"GRANT USAGE ON SCHEMA {address.schema} TO …; "
+            f"GRANT SELECT, INSERT, UPDATE ON {address.schema}.jobs TO …"
         )
 
 
