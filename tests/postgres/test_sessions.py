@@ -51,6 +51,11 @@ def numbers(queue: TaskQueue) -> list[int]:
     return [json.loads(record.luggage)["n"] for record in jobs(queue)]
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was told of jobs that were not committed."""
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+
 # ---- one fate
 
 
@@ -160,7 +165,7 @@ async def test_what_is_not_committed_is_told(queue, caplog, name, end, told):
         if end == "rollback":
             await caller.rollback()
 
-    [message] = [record.getMessage() for record in caplog.records]
+    [message] = warnings(caplog)
     assert f"1 job(s) discarded, because {told}" in message
     assert f"work ({job.id})" in message
     assert numbers(queue) == []
@@ -175,7 +180,7 @@ async def test_so_is_what_a_savepoint_took_back(url, queue, caplog):
                 raise LookupError
         await caller.commit()
 
-    [message] = [record.getMessage() for record in caplog.records]
+    [message] = warnings(caplog)
     assert "1 job(s) discarded, because the savepoint that it was added in was rolled back" in message
 
 
@@ -203,7 +208,7 @@ async def test_a_connection_is_asked_after_with_its_next_transaction(url, queue,
         await caller.commit()
 
         assert await apolled(lambda: "its connection has not committed it" in caplog.text, 5)
-    [message] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    [message] = warnings(caplog)
     assert lost.id in message
     assert kept.id not in message
 
