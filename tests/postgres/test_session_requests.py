@@ -1,7 +1,6 @@
 """Requests that use the dependency named by `TaskQueue(app, session=…)`: their jobs go with its session."""
 
-from __future__ import annotations
-
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
@@ -292,7 +291,7 @@ async def test_the_order_of_a_transaction_survives_its_savepoints(shop):
 
     @shop.app.get("/connection")
     def by_connection(tasks_: BackgroundTasks):
-        with psycopg.connect(address_url(shop.url)) as connection:
+        with psycopg.connect(address_url(shop.url)) as connection, connection.transaction():
             for func in (first, second, third):
                 with connection.transaction(force_rollback=func is second):
                     tasks_.add_task(shop.queue.options(func, session=connection))
@@ -342,7 +341,7 @@ async def test_a_session_in_threads_is_as_good(shop):
 # ---- beyond the response
 
 
-async def test_a_stream_and_a_websocket_use_their_session_as_they_like(shop):
+async def test_a_stream_uses_its_session_as_it_likes(shop):
     async def body(tasks_: Any, db: AsyncSession) -> AsyncIterator[str]:
         yield "begun"
         tasks_.add_task(first)
@@ -358,7 +357,7 @@ async def test_a_stream_and_a_websocket_use_their_session_as_they_like(shop):
     assert tasks(shop.queue) == ["first"]
 
 
-def test_so_does_a_websocket(shop):
+async def test_so_does_a_websocket(shop):
     def get_db() -> Iterator[Session]:
         with Session(shop.sync_engine) as session:
             yield session
@@ -374,9 +373,11 @@ def test_so_does_a_websocket(shop):
         await socket.send_json(tasks(shop.queue))
         await socket.close()
 
-    with TestClient(shop.app).websocket_connect("/") as socket:
-        assert socket.receive_json() == []
-        assert socket.receive_json() == ["first"]
+    def heard() -> list[Any]:
+        with TestClient(shop.app).websocket_connect("/") as socket:
+            return [socket.receive_json(), socket.receive_json()]
+
+    assert await asyncio.to_thread(heard) == [[], ["first"]]
 
 
 # ---- what is refused
