@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from outlast import BackgroundTasks, LuggageRefused, OptionRefused, TaskQueue
 from outlast.address import address_of
+from outlast.store.postgres_listener import PostgresListener
 from tests.asgi import Exchange, call, jobs, tasks
 from tests.polling import apolled
 from tests.postgres.callers import address_url, make_table, things
@@ -169,7 +170,7 @@ async def test_a_request_that_fails_after_its_commit_has_committed(shop):
     assert (things(shop.url), tasks(shop.queue)) == ([1], ["first"])
 
 
-@pytest.mark.parametrize("way", ["closes it", "keeps it open", "never begins"])
+@pytest.mark.parametrize("way", ["closes it", "keeps it open"])
 async def test_a_route_that_forgets_to_commit_is_told(shop, caplog, way):
     """Break it: in _part (fastapi/door.py), do not look after what is open."""
     kept = AsyncSession(shop.engine)
@@ -177,8 +178,7 @@ async def test_a_route_that_forgets_to_commit_is_told(shop, caplog, way):
     @shop.app.get("/")
     async def order(tasks_: BackgroundTasks, db: Annotated[AsyncSession, Depends(shop.get_db)]):
         session = db if way == "closes it" else kept
-        if way != "never begins":
-            await session.execute(shop.insert)
+        await session.execute(shop.insert)
         tasks_.add_task(shop.queue.options(first, session=session))
 
     exchange = await shop.get()
@@ -336,6 +336,68 @@ async def test_a_session_in_threads_is_as_good(shop):
 
     assert (await shop.get()).at("http.response.start") == ["first"]
     assert things(shop.url) == [1]
+
+
+async def test_workers_are_told_of_what_a_connection_has_committed(shop):
+    """It does not tell that itself. Break it: in look_after (fastapi/sessions.py), rouse nobody."""
+    listener = PostgresListener.of(address_of(shop.url))
+
+    @shop.app.get("/")
+    def order(tasks_: BackgroundTasks):
+        with psycopg.connect(address_url(shop.url)) as connection:
+            tasks_.add_task(shop.queue.options(first, session=connection))
+
+    await shop.get()
+
+    assert await apolled(listener.heard, 5)
+    listener.close()
+
+
+# ---- run by the server, and in tests
+
+
+async def test_inline_the_jobs_of_a_session_run_in_the_course_of_the_request(url):
+    """Break it: in Receipt.committed, queue nothing up."""
+    ran = []
+    globals()["note"] = note = lambda: ran.append(execute(url, "SELECT n FROM things"))
+    note.__qualname__ = note.__name__ = "note"
+    app = FastAPI()
+    make_table(url)
+    engine = create_async_engine(address_url(url, "asyncpg"))
+
+    async def get_db() -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(engine) as session:
+            yield session
+
+    queue = TaskQueue(app, store=url, worker="inline", session=get_db)
+
+    @app.get("/")
+    async def order(tasks_: BackgroundTasks, db: Annotated[AsyncSession, Depends(get_db)]):
+        await db.execute(text(f'INSERT INTO "{address_of(url).schema}".things VALUES (7)'))
+        tasks_.add_task(note)
+        await db.commit()
+        assert ran == []
+
+    exchange = await call(app, queue, "/")
+
+    assert exchange.status == 200
+    assert ran == [[(7,)]]
+    queue.close()
+    await engine.dispose()
+
+
+async def test_on_the_store_of_a_test_a_connection_counts_for_nothing(shop, outlast_queue):
+    """It cannot be followed: its jobs go with the response, as others do."""
+
+    @shop.app.get("/")
+    def order(tasks_: BackgroundTasks):
+        with psycopg.connect(address_url(shop.url)) as connection:
+            tasks_.add_task(shop.queue.options(first, session=connection))
+            connection.rollback()
+
+    await shop.get()
+
+    outlast_queue.assert_enqueued(first)
 
 
 # ---- beyond the response

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from outlast import JobNotFound, OptionRefused, TaskQueue
 from outlast.address import address_of
 from outlast.clock import ManualClock
+from outlast.store.postgres_listener import PostgresListener
 from outlast.store.postgres_schema import migrate
 from tests.asgi import jobs
 from tests.polling import apolled
@@ -184,7 +185,7 @@ async def test_so_is_what_a_savepoint_took_back(url, queue, caplog):
     assert "1 job(s) discarded, because the savepoint that it was added in was rolled back" in message
 
 
-async def test_so_is_what_was_added_to_a_session_that_never_began(queue, caplog, url):
+async def test_so_is_what_was_added_to_a_session_that_nobody_closes(queue, caplog, url):
     """Nothing tells of that but the garbage collector. Break it: in of_sqlalchemy.add, leave `finalize` out."""
     engine = create_engine(address_url(url, "psycopg"))
     session = Session(engine)
@@ -297,6 +298,18 @@ def test_the_row_is_written_with_the_commit_and_by_one_statement(url, queue):
     assert len([sql for sql in statements if ".jobs" in sql]) == 1
     assert "INSERT" in statements[-1]
     assert not any("pg_notify" in sql for sql in statements)
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+async def test_workers_are_told_after_the_commit(queue, url, name):
+    """Not within it: that would make commits wait for each other. Break it: in sessions.keep, tell nobody."""
+    listener = PostgresListener.of(address_of(url))
+    async with opened(KINDS[name], url) as caller:
+        await caller.add(queue, work, 1)
+        assert not listener.heard()
+        await caller.commit()
+        assert await apolled(listener.heard, 5)
+    listener.close()
 
 
 def test_savepoints_that_the_commit_ends_count(url, queue):

@@ -35,7 +35,7 @@ _CLOSED = (
 
 
 def add(session: Session, entries: Iterable[Entry]) -> None:
-    """Put jobs onto a session. Raises OptionRefused."""
+    """Put jobs onto a session. That begins its transaction, as adding a row of data does. Raises OptionRefused."""
     ledger = session.info.get(_KEY)
     for entry in entries:
         if not entry.queue.is_switched:
@@ -43,6 +43,8 @@ def add(session: Session, entries: Iterable[Entry]) -> None:
         if ledger is None:
             ledger = session.info[_KEY] = _Ledger()
             finalize(session, ledger.abandon)
+        if not session.in_transaction():
+            session.begin()
         entry.depth = _depth(session.get_nested_transaction())
         ledger.entries.append(entry)
 
@@ -88,7 +90,7 @@ class _Ledger:
             self._lose("its session was rolled back" if is_rolled_back else _CLOSED)
 
     def abandon(self) -> None:
-        """The session is gone, and has not even begun a transaction."""
+        """The session is gone, and nobody has closed it."""
         self._lose(_CLOSED)
 
     def _end_savepoint(self, session: Session, depth: int, is_committed: bool) -> None:
