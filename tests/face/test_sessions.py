@@ -133,6 +133,9 @@ def test_outside_a_request_they_run_with_the_commit(outlast_inline):
 # ---- what it does to the app
 
 
+@pytest.mark.filterwarnings(
+    "ignore:The .__fields__. attribute is deprecated"
+)  # the oldest FastAPI asks for it
 def test_the_note_of_a_session_is_no_part_of_the_documentation(outlast_queue):
     """Nor does it double what the dependency takes from the request."""
     documented = FastAPI()

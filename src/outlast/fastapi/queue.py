@@ -66,8 +66,10 @@ class TaskQueue(queue.TaskQueue):
     are context variables whose values travel with each job. Uploads and other files lie at the URL `files`, by default
     in a folder beside the store. Where it is given, it also takes arguments and results over `payload_limit`;
     `OUTLAST_FILES` has the last word. One file may have `file_limit` bytes, any number by default. `commit_timeout`
-    bounds the wait for a commit. `migrate=True` brings the tables of a PostgreSQL store up to date at start-up, as
-    `outlast migrate` does; an SQLite store always is. Raises OptionRefused, StoreUnusable, AppRefused.
+    bounds the wait for a commit. `session` is the dependency that gives requests their database session: with a
+    PostgreSQL store, the jobs of a request that uses it are written in that session's transaction. `migrate=True`
+    brings the tables of a PostgreSQL store up to date at start-up, as `outlast migrate` does; an SQLite store always
+    is. Raises OptionRefused, StoreUnusable, AppRefused.
     """
 
     too_large = UploadTooLarge
