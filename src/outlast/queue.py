@@ -523,7 +523,7 @@ def _arguments(call: Sequence[Any] | Mapping[str, Any]) -> tuple[tuple[Any, ...]
 
 def _refuse_unsolved(call: Call[..., Any], *jobs: NewJob) -> None:
     """Outside a request, or once its response has started, nobody can solve a snapshot."""
-    if not call.signature.snapshots:
+    if not jobs or not call.signature.snapshots:  # a call that has made no row need not know its function yet
         return
     for job in jobs:
         for name in call.signature.unsolved(job.luggage):
