@@ -386,6 +386,23 @@ async def test_inline_the_jobs_of_a_session_run_in_the_course_of_the_request(url
     await engine.dispose()
 
 
+async def test_inline_those_of_a_connection_run_soon(url):
+    """The timer finds them. Break it: in Receipt.committed, or in sessions._hear, queue up for a request that is over."""
+    app = FastAPI()
+    queue = TaskQueue(app, store=url, worker="inline")
+    added = []
+
+    @app.get("/")
+    def order(tasks_: BackgroundTasks):
+        with psycopg.connect(address_url(url)) as connection:
+            added.append(tasks_.add_task(queue.options(first, session=connection)))
+
+    async with app.router.lifespan_context(app):
+        await call(app, queue, "/")
+        assert await apolled(lambda: added[0].state == "succeeded", 10)
+    queue.close()
+
+
 async def test_on_the_store_of_a_test_a_connection_counts_for_nothing(shop, outlast_queue):
     """It cannot be followed: its jobs go with the response, as others do."""
 

@@ -355,6 +355,27 @@ def test_two_stores_in_one_transaction(url, queue):
         other.close()
 
 
+def test_others_who_hear_of_the_commit_may_add_jobs_to_it(url, queue):
+    """An audit, say: after our rows have been written. Break it: in _Ledger.add, write nothing."""
+    engine = create_engine(address_url(url, "psycopg"))
+    with Session(engine) as session:
+        event.listen(
+            session, "before_commit", lambda _: queue.enqueue(queue.options(work, session=session), 2)
+        )
+        queue.enqueue(queue.options(work, session=session), 1)
+        session.commit()
+    engine.dispose()
+
+    assert numbers(queue) == [1, 2]
+
+
+def test_a_connection_in_a_pipeline_takes_jobs(url, queue):
+    with psycopg.connect(address_url(url)) as connection, connection.pipeline():
+        queue.enqueue(queue.options(work, session=connection), 1)
+
+    assert numbers(queue) == [1]
+
+
 def test_a_row_of_the_connection_is_ours_whatever_its_owner_makes_of_rows(url, queue):
     with psycopg.connect(address_url(url), row_factory=psycopg.rows.dict_row) as connection:
         queue.enqueue(queue.options(work, session=connection), 1)

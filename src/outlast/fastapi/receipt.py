@@ -52,6 +52,7 @@ class Receipt:
         "entries",
         "failure",
         "inner",
+        "is_over",
         "jobs",
         "late",
         "open",
@@ -80,6 +81,8 @@ class Receipt:
         """The caller's own, by the dependency that the queue names."""
         self.entries: list[sessions.Entry] = []
         """The jobs that are on a session."""
+        self.is_over = False
+        """All of the request has unwound, and its session has had its say."""
         self.taken = 0
         self.open = True
         self.undecided = True
@@ -130,7 +133,8 @@ class Receipt:
 
     def committed(self, jobs: list[NewJob]) -> None:
         """A session has committed these."""
-        self.queue_up(jobs)
+        if not self.is_over:
+            self.queue_up(jobs)
         self.queue.rouse()
 
     def _note_unsolved(self, call: Call[..., Any], job: NewJob) -> None:

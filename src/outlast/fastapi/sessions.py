@@ -84,5 +84,6 @@ class _Note:
 
 def look_after(receipt: Receipt) -> None:
     """Once a request has unwound: have its jobs run, and say which of them their sessions have not committed."""
+    receipt.is_over = True
     receipt.queue.rouse()
     sessions.ask_after(receipt.entries, _FORGOTTEN)

@@ -117,6 +117,9 @@ class _TaskReceipt(Receipt):
     def needs_caller(self) -> bool:
         return self.open
 
+    def committed(self, jobs: list[NewJob]) -> None:
+        self.queue.committed(jobs)
+
     def lost(self, jobs: list[NewJob], why: str) -> None:
         _log.warning(
             "%d job(s) discarded, because %s; discarded: %s; request=%s",

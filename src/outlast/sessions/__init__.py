@@ -39,7 +39,17 @@ class Adder(Protocol):
 class Entry:
     """One job on a session, and what a handle on it waits for."""
 
-    __slots__ = ("adder", "depth", "is_open", "is_ordered", "is_reported", "is_under_way", "job", "queue")
+    __slots__ = (
+        "adder",
+        "depth",
+        "is_open",
+        "is_ordered",
+        "is_reported",
+        "is_under_way",
+        "is_written",
+        "job",
+        "queue",
+    )
 
     decided_when: ClassVar[str] = "when its session commits"
 
@@ -51,6 +61,8 @@ class Entry:
         """Whether it first starts behind those that its request put onto the session before it."""
         self.depth = 0
         """How many savepoints it was added within."""
+        self.is_written = False
+        """Whether its row is where the session's own data is."""
         self.is_open = True
         """Nobody has told yet what became of it."""
         self.is_under_way: Callable[[], bool] = lambda: True
@@ -176,9 +188,11 @@ def _hear(entries: list[Entry], why: str, answer: Future[set[str]]) -> None:
         _log.error("whether their session has committed them is not known: %s: %s", jobs, error)
         return
     there = answer.result()
-    entries = [entry for entry in entries if entry.is_open]
-    keep(entry for entry in entries if entry.job.id in there)
-    lose((entry for entry in entries if entry.job.id not in there), why)
+    missing = [entry for entry in entries if entry.is_open and entry.job.id not in there]
+    for entry in entries:
+        entry.is_open = False
+    lose(missing, why)
+    entries[0].queue.rouse()
 
 
 def by_queue(entries: Iterable[Entry]) -> dict[TaskQueue, list[Entry]]:
@@ -188,10 +202,11 @@ def by_queue(entries: Iterable[Entry]) -> dict[TaskQueue, list[Entry]]:
     return found
 
 
-def in_order(queue: TaskQueue, entries: Sequence[Entry]) -> list[NewJob]:
-    """Their rows, those that their requests have ordered bound to one another."""
-    bound = iter(queue.bind([entry.job for entry in entries if entry.is_ordered]))
-    return [next(bound) if entry.is_ordered else entry.job for entry in entries]
+def put_in_order(queue: TaskQueue, entries: Sequence[Entry]) -> None:
+    """Bind the rows of those that their requests have ordered to one another."""
+    ordered = [entry for entry in entries if entry.is_ordered]
+    for entry, row in zip(ordered, queue.bind([entry.job for entry in ordered]), strict=True):
+        entry.job = row
 
 
 def _by_adder(entries: Iterable[Entry]) -> dict[Adder, list[Entry]]:

@@ -48,8 +48,8 @@ class _Book:
 
 
 _books: WeakKeyDictionary[Any, _Book] = WeakKeyDictionary()
-_vouched: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
-"""The stores that lie in the database of a connection."""
+_vouched: set[tuple[object, ...]] = set()
+"""Stores, each with where a connection led that found it there."""
 
 
 def add(connection: Any, entries: Sequence[Entry]) -> None:
@@ -61,7 +61,7 @@ def add(connection: Any, entries: Sequence[Entry]) -> None:
         answer: Any = None
         while (statement := _next(steps, answer)) is not None:
             cursor.execute(for_driver(statement.sql), statement.parameters)
-            answer = cursor.fetchall() if cursor.description else []
+            answer = cursor.fetchall() if statement.answers else None
 
 
 async def aadd(connection: Any, entries: Sequence[Entry]) -> None:
@@ -73,7 +73,7 @@ async def aadd(connection: Any, entries: Sequence[Entry]) -> None:
         answer: Any = None
         while (statement := _next(steps, answer)) is not None:
             await cursor.execute(for_driver(statement.sql), statement.parameters)
-            answer = (await cursor.fetchall()) if cursor.description else []
+            answer = (await cursor.fetchall()) if statement.answers else None
 
 
 def _next(steps: Steps, answer: Any) -> Statement | None:
@@ -124,10 +124,11 @@ def _is_in_transaction(connection: ref[Any]) -> bool:
 
 
 def _vouch(connection: Any, queue: TaskQueue) -> Steps:
-    """Once for a connection: another database may have such tables, too."""
-    stores = _vouched.setdefault(connection, set())
-    if queue.url not in stores:
+    """Once for a user of a database: another database may have such tables, too."""
+    info = connection.info
+    way = (queue.url, info.host, info.port, info.dbname, info.user)
+    if way not in _vouched:
         found = yield foreign.whereabouts(queue.url)
         ours = queue.ask(foreign.whereabouts_of)
         foreign.require_same(queue.url, found[0] if found else None, ours)
-        stores.add(queue.url)
+        _vouched.add(way)

@@ -10,7 +10,7 @@ An AsyncSession does all that through the Session within it, so both are one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, finalize
 
@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from outlast.errors import OptionRefused
 from outlast.files.cargo import carries
 from outlast.job import NewJob
-from outlast.sessions import Entry, by_queue, in_order, keep, lose
+from outlast.sessions import Entry, by_queue, keep, lose, put_in_order
 
 if TYPE_CHECKING:
     from outlast.queue import TaskQueue
@@ -34,31 +34,41 @@ _CLOSED = (
 )
 
 
-def add(session: Session, entries: Iterable[Entry]) -> None:
-    """Put jobs onto a session. That begins its transaction, as adding a row of data does. Raises OptionRefused."""
+def add(session: Session, entries: Sequence[Entry]) -> None:
+    """Put jobs of one queue onto a session. That begins its transaction, as adding a row of data does.
+
+    Raises OptionRefused.
+    """
+    if not entries[0].queue.is_switched:
+        _require_postgres(session)
+    if not session.in_transaction():
+        session.begin()
     ledger = session.info.get(_KEY)
-    for entry in entries:
-        if not entry.queue.is_switched:
-            _require_postgres(session)
-        if ledger is None:
-            ledger = session.info[_KEY] = _Ledger()
-            finalize(session, ledger.abandon)
-        if not session.in_transaction():
-            session.begin()
-        entry.depth = _depth(session.get_nested_transaction())
-        ledger.entries.append(entry)
+    if ledger is None:
+        ledger = session.info[_KEY] = _Ledger()
+        finalize(session, ledger.abandon)
+    ledger.add(session, entries)
 
 
 class _Ledger:
     """The jobs of one session whose fate is open."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self._rows: dict[TaskQueue, list[NewJob]] = {}
+        self._entries: list[Entry] = []
         self._commits_begun = 0
         self._committed: int | None = None
         """How deep the transaction lay that has just committed."""
         self._is_rolled_back = False
+
+    def add(self, session: Session, entries: Sequence[Entry]) -> None:
+        depth = _depth(session.get_nested_transaction())
+        for entry in entries:
+            entry.depth = depth
+        self._entries += entries
+        if (
+            self._commits_begun and not depth
+        ):  # by somebody else who hears of the commit: ours has been written
+            self._write(session)
 
     def begin_commit(self, session: Session) -> None:
         """A savepoint's end is not that of its transaction, unless the transaction ends with savepoints open."""
@@ -80,7 +90,7 @@ class _Ledger:
         depth = _depth(transaction)
         is_committed, is_rolled_back = self._committed == depth, self._is_rolled_back
         self._committed, self._is_rolled_back = None, False
-        if not is_committed:
+        if not (is_committed and depth):
             self._commits_begun = 0
         if depth:
             self._end_savepoint(session, depth, is_committed)
@@ -95,32 +105,32 @@ class _Ledger:
 
     def _end_savepoint(self, session: Session, depth: int, is_committed: bool) -> None:
         if not is_committed:
-            lost = [entry for entry in self.entries if entry.depth >= depth]
-            self.entries = [entry for entry in self.entries if entry.depth < depth]
+            lost = [entry for entry in self._entries if entry.depth >= depth]
+            self._entries = [entry for entry in self._entries if entry.depth < depth]
             lose(lost, "the savepoint that it was added in was rolled back")
             return
-        for entry in self.entries:
+        for entry in self._entries:
             entry.depth = min(entry.depth, depth - 1)
         if self._commits_begun and depth == 1:
             self._write(session)
 
     def _write(self, session: Session) -> None:
-        for queue, entries in by_queue(self.entries).items():
-            rows = self._rows[queue] = in_order(queue, entries)
+        for queue, entries in by_queue(entry for entry in self._entries if not entry.is_written).items():
+            put_in_order(queue, entries)
             if not queue.is_switched:
-                _insert(session.connection(), queue, rows)
+                _insert(session.connection(), queue, [entry.job for entry in entries])
+            for entry in entries:
+                entry.is_written = True
 
     def _keep(self) -> None:
-        entries, self.entries = self.entries, []
-        rows, self._rows = self._rows, {}
-        for queue, jobs in rows.items():
+        entries, self._entries = self._entries, []
+        for queue, kept in by_queue(entries).items():
             if queue.is_switched:
-                queue.commit(jobs)
+                queue.commit([entry.job for entry in kept])
         keep(entries)
 
     def _lose(self, why: str) -> None:
-        entries, self.entries = self.entries, []
-        self._rows = {}
+        entries, self._entries = self._entries, []
         lose(entries, why)
 
 
@@ -160,8 +170,8 @@ def _insert(connection: Connection, queue: TaskQueue, rows: list[NewJob]) -> Non
     _vouch(connection, queue)
     if carries(rows):
         rows = _stowed(connection, queue, rows)
-    sql, parameters = foreign.insert(queue.url, rows)
-    connection.execute(text(sql), parameters)
+    insert = foreign.insert(queue.url, rows)
+    connection.execute(text(insert.sql), insert.parameters)
 
 
 def _vouch(connection: Connection, queue: TaskQueue) -> None:
@@ -170,8 +180,8 @@ def _vouch(connection: Connection, queue: TaskQueue) -> None:
 
     stores = _vouched.setdefault(connection.engine, set())
     if queue.url not in stores:
-        sql, parameters = foreign.whereabouts(queue.url)
-        found = connection.execute(text(sql), parameters).fetchone()
+        where = foreign.whereabouts(queue.url)
+        found = connection.execute(text(where.sql), where.parameters).fetchone()
         foreign.require_same(queue.url, found, queue.ask(foreign.whereabouts_of))
         stores.add(queue.url)
 

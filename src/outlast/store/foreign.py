@@ -24,11 +24,13 @@ class Statement(NamedTuple):
 
     sql: str
     parameters: dict[str, Any]
+    answers: bool = True
+    """Whether it has rows to tell."""
 
 
 def insert(url: str, jobs: Sequence[NewJob]) -> Statement:
     """Writes rows, in their order."""
-    return _statement("insert", url, columns_of(jobs))
+    return _statement("insert", url, columns_of(jobs))._replace(answers=False)
 
 
 def chain(url: str, job: NewJob, earlier: Sequence[str]) -> Statement:
