@@ -50,6 +50,11 @@ def connect(address: Address) -> Connection:
         ) from error
 
 
+def plain_cursor(connection: Any) -> Any:
+    """A cursor of somebody else's connection, whatever rows that makes by itself: ours are tuples."""
+    return connection.cursor(row_factory=psycopg.rows.tuple_row)
+
+
 def is_pooled(connection: Connection) -> bool:
     """Whether a proxy hands us from one server process to another: then the session is nobody's."""
     (told,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
