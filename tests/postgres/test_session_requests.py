@@ -387,7 +387,7 @@ async def test_inline_the_jobs_of_a_session_run_in_the_course_of_the_request(url
 
 
 async def test_inline_those_of_a_connection_run_soon(url):
-    """The timer finds them. Break it: in Receipt.committed, or in sessions._hear, queue up for a request that is over."""
+    """The timer finds them. Break it: in sessions._hear, have their request queue them up, though it is over."""
     app = FastAPI()
     queue = TaskQueue(app, store=url, worker="inline")
     added = []
