@@ -3,6 +3,7 @@
 The rows cannot be written on such a session. They are committed once it has committed, and lost as it is.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
@@ -119,6 +120,20 @@ def test_so_does_one_that_enqueues_outside_a_request(outlast_queue):
         session.commit()
 
     assert [record.id for record in outlast_queue.enqueued(note)] == [job.id]
+
+
+def test_background_tasks_made_by_hand_leave_it_to_the_session(outlast_queue):
+    """Break it: in Unbound.add, take no notice of it."""
+    with Session(engine) as session:
+        tasks = BackgroundTasks()
+        tasks.add_task(queue.options(note, session=session), "gone")
+        session.rollback()
+        tasks.add_task(queue.options(note, session=session), "here")
+        session.commit()
+    asyncio.run(tasks())
+
+    [record] = outlast_queue.enqueued(note)
+    assert record.luggage.startswith('{"word":"here"')
 
 
 def test_outside_a_request_they_run_with_the_commit(outlast_inline):
