@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
 import pytest
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Security
 from fastapi.testclient import TestClient
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -169,6 +169,32 @@ def test_the_note_of_a_session_is_no_part_of_the_documentation(outlast_queue):
         assert client.get("/?tenant=us").json() == "us"
 
     assert [each["name"] for each in schema["paths"]["/"]["get"]["parameters"]] == ["tenant"]
+
+
+def test_scopes_around_the_dependency_make_no_second_session(outlast_queue):
+    """Older versions of FastAPI have them in the key of their cache. Break it: in _note_of, copy no scopes."""
+    guarded = FastAPI()
+    made = []
+
+    def get_session() -> Iterator[Session]:
+        with Session(engine) as session:
+            made.append(session)
+            yield session
+
+    def get_user(session: Annotated[Session, Depends(get_session)]) -> Session:
+        return session
+
+    TaskQueue(guarded, store=DATABASE, session=get_session)
+
+    @guarded.post("/")
+    def add(tasks: BackgroundTasks, session: Annotated[Session, Security(get_user, scopes=["orders"])]):
+        tasks.add_task(note, "word")
+        session.commit()
+
+    TestClient(guarded).post("/")
+
+    assert len(made) == 1
+    outlast_queue.assert_enqueued(note, "word")
 
 
 @pytest.mark.parametrize("use_cache", [True, False])
