@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 from outlast import BackgroundTasks, TaskQueue
+from outlast.fastapi import routes
 from outlast.fastapi.sessions import note_sessions
 
 DATABASE = "postgresql://nobody@nowhere.invalid/shop"
@@ -172,7 +173,10 @@ def test_the_note_of_a_session_is_no_part_of_the_documentation(outlast_queue):
 
 
 def test_scopes_around_the_dependency_make_no_second_session(outlast_queue):
-    """Older versions of FastAPI have them in the key of their cache. Break it: in _note_of, copy no scopes."""
+    """Older versions of FastAPI have them in the key of their cache, and look again where something is overridden.
+
+    Break it: in _note_of, copy no scopes.
+    """
     guarded = FastAPI()
     made = []
 
@@ -185,6 +189,7 @@ def test_scopes_around_the_dependency_make_no_second_session(outlast_queue):
         return session
 
     TaskQueue(guarded, store=DATABASE, session=get_session)
+    guarded.dependency_overrides[get_db] = get_test_db
 
     @guarded.post("/")
     def add(tasks: BackgroundTasks, session: Annotated[Session, Security(get_user, scopes=["orders"])]):
@@ -199,7 +204,7 @@ def test_scopes_around_the_dependency_make_no_second_session(outlast_queue):
 
 @pytest.mark.parametrize("use_cache", [True, False])
 def test_the_dependency_is_solved_no_more_often_than_without(outlast_queue, use_cache):
-    """However often the app has been started. Break it: in _note, keep notes of an earlier start."""
+    """However often the app has been started. Break it: in _note, take no notice of an earlier start."""
     counted = FastAPI()
     solved = []
 
@@ -213,7 +218,12 @@ def test_the_dependency_is_solved_no_more_often_than_without(outlast_queue, use_
     def read(session: Annotated[str, Depends(get_session, use_cache=use_cache)]):
         return session
 
+    client = TestClient(counted)
+    client.get("/")
+    *_, (_, dependant) = routes.each(counted.routes)
+    noted = len(dependant.dependencies)
     note_sessions(counted.routes, get_session)
-    TestClient(counted).get("/")
+    client.get("/")
 
-    assert len(solved) == (1 if use_cache else 2)
+    assert len(dependant.dependencies) == noted
+    assert len(solved) == (2 if use_cache else 4)
