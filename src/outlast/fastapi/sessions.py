@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Depends
@@ -47,16 +47,12 @@ def _note(dependant: Dependant, dependency: Callable[..., Any]) -> None:
 
 def _note_of(dependant: Dependant, dependency: Callable[..., Any]) -> Dependant:
     """One that depends on the same thing in the same scope, so that FastAPI's cache has it."""
-    note = Dependant(
+    return Dependant(
         call=_Note(dependency, dependant.scope),
         path=dependant.path,
         http_connection_param_name="conn",
         dependencies=[replace(dependant, name="session", use_cache=True)],
     )
-    for field in fields(Dependant):
-        if field.name.endswith("scopes"):  # of a Security(…) around it: they are part of the cache's key
-            setattr(note, field.name, getattr(dependant, field.name))
-    return note
 
 
 class _Note:
@@ -67,7 +63,7 @@ class _Note:
 
     @property
     def __signature__(self) -> Any:
-        """For FastAPI, which looks again where dependencies are overridden."""
+        """For FastAPI, which looks again where any dependency is overridden: then it sees the endpoint's own notes alone."""
         keyword = inspect.Parameter.KEYWORD_ONLY
         return inspect.Signature(
             [
