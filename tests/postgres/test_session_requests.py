@@ -181,12 +181,12 @@ async def test_a_route_that_forgets_to_commit_is_told(shop, caplog, way):
         await session.execute(shop.insert)
         tasks_.add_task(shop.queue.options(first, session=session))
 
-    exchange = await shop.get()
+    async with kept:
+        exchange = await shop.get()
 
-    assert exchange.status == 200
-    assert await apolled(lambda: "commit(), where it is used or where it is made" in caplog.text, 5)
+        assert exchange.status == 200
+        assert await apolled(lambda: "commit(), where it is used or where it is made" in caplog.text, 5)
     assert "1 job(s) of GET / discarded" in discarded(caplog)
-    await kept.close()
 
 
 # ---- which session

@@ -63,7 +63,7 @@ class _Note:
 
     @property
     def __signature__(self) -> Any:
-        """For FastAPI, which looks again where any dependency is overridden: then it sees the endpoint's own notes alone."""
+        """For FastAPI, which looks again where any dependency is overridden: it then sees an endpoint's own notes."""
         keyword = inspect.Parameter.KEYWORD_ONLY
         return inspect.Signature(
             [
