@@ -339,17 +339,27 @@ async def test_a_session_in_threads_is_as_good(shop):
 
 
 async def test_workers_are_told_of_what_a_connection_has_committed(shop):
-    """It does not tell that itself. Break it: in look_after (fastapi/sessions.py), rouse nobody."""
+    """It does not tell that itself: they are told with the response, and once the request has unwound.
+
+    Break it: in Receipt.go_on, or in sessions._hear, rouse nobody.
+    """
     listener = PostgresListener.of(address_of(shop.url))
+    heard = []
+
+    async def get_connection() -> AsyncIterator[Any]:
+        with psycopg.connect(address_url(shop.url)) as connection:
+            yield connection
+            heard.append(await apolled(listener.heard, 5))
 
     @shop.app.get("/")
-    def order(tasks_: BackgroundTasks):
-        with psycopg.connect(address_url(shop.url)) as connection:
-            tasks_.add_task(shop.queue.options(first, session=connection))
+    def order(tasks_: BackgroundTasks, connection: Annotated[Any, Depends(get_connection)]):
+        tasks_.add_task(shop.queue.options(first, session=connection))
 
     await shop.get()
+    heard.append(await apolled(listener.heard, 5))
 
-    assert await apolled(listener.heard, 5)
+    assert heard == [True, True]
+    assert tasks(shop.queue) == ["first"]
     listener.close()
 
 

@@ -79,7 +79,6 @@ class _Note:
 
 
 def look_after(receipt: Receipt) -> None:
-    """Once a request has unwound: have its jobs run, and say which of them their sessions have not committed."""
+    """Once a request has unwound: say which of its jobs their sessions have not committed, and have the others run."""
     receipt.is_over = True
-    receipt.queue.rouse()
     sessions.ask_after(receipt.entries, _FORGOTTEN)
