@@ -181,12 +181,12 @@ async def test_a_route_that_forgets_to_commit_is_told(shop, caplog, way):
         await session.execute(shop.insert)
         tasks_.add_task(shop.queue.options(first, session=session))
 
-    exchange = await shop.get()
+    async with kept:
+        exchange = await shop.get()
 
-    assert exchange.status == 200
-    assert await apolled(lambda: "commit(), where it is used or where it is made" in caplog.text, 5)
+        assert exchange.status == 200
+        assert await apolled(lambda: "commit(), where it is used or where it is made" in caplog.text, 5)
     assert "1 job(s) of GET / discarded" in discarded(caplog)
-    await kept.close()
 
 
 # ---- which session
@@ -339,17 +339,27 @@ async def test_a_session_in_threads_is_as_good(shop):
 
 
 async def test_workers_are_told_of_what_a_connection_has_committed(shop):
-    """It does not tell that itself. Break it: in look_after (fastapi/sessions.py), rouse nobody."""
+    """It does not tell that itself: they are told with the response, and once the request has unwound.
+
+    Break it: in Receipt.go_on, or in sessions._hear, rouse nobody.
+    """
     listener = PostgresListener.of(address_of(shop.url))
+    heard = []
+
+    async def get_connection() -> AsyncIterator[Any]:
+        with psycopg.connect(address_url(shop.url)) as connection:
+            yield connection
+            heard.append(await apolled(listener.heard, 5))
 
     @shop.app.get("/")
-    def order(tasks_: BackgroundTasks):
-        with psycopg.connect(address_url(shop.url)) as connection:
-            tasks_.add_task(shop.queue.options(first, session=connection))
+    def order(tasks_: BackgroundTasks, connection: Annotated[Any, Depends(get_connection)]):
+        tasks_.add_task(shop.queue.options(first, session=connection))
 
     await shop.get()
+    heard.append(await apolled(listener.heard, 5))
 
-    assert await apolled(listener.heard, 5)
+    assert heard == [True, True]
+    assert tasks(shop.queue) == ["first"]
     listener.close()
 
 
@@ -387,7 +397,7 @@ async def test_inline_the_jobs_of_a_session_run_in_the_course_of_the_request(url
 
 
 async def test_inline_those_of_a_connection_run_soon(url):
-    """The timer finds them. Break it: in Receipt.committed, or in sessions._hear, queue up for a request that is over."""
+    """The timer finds them. Break it: in sessions._hear, have their request queue them up, though it is over."""
     app = FastAPI()
     queue = TaskQueue(app, store=url, worker="inline")
     added = []

@@ -278,6 +278,23 @@ async def test_a_connection_that_must_be_awaited_is_refused_where_nothing_can_be
             queue.enqueue(queue.options(work, session=caller.session), 1)
 
 
+def test_a_connection_that_is_closed_says_so_itself(url, queue):
+    with psycopg.connect(address_url(url)) as connection:
+        pass
+
+    with pytest.raises(psycopg.OperationalError, match="the connection is closed"):
+        queue.enqueue(queue.options(work, session=connection), 1)
+
+
+async def test_nobody_waits_for_a_job_that_only_his_own_commit_brings(caller, queue):
+    job = await caller.add(queue, work, 1)
+
+    with pytest.raises(JobNotFound, match="is committed when its session commits"):
+        await job.wait()
+    [why] = job.explain()
+    assert "your own transaction, is not over" in why.text
+
+
 # ---- the moment of the commit
 
 

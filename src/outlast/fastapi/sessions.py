@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Depends
@@ -47,16 +47,12 @@ def _note(dependant: Dependant, dependency: Callable[..., Any]) -> None:
 
 def _note_of(dependant: Dependant, dependency: Callable[..., Any]) -> Dependant:
     """One that depends on the same thing in the same scope, so that FastAPI's cache has it."""
-    note = Dependant(
+    return Dependant(
         call=_Note(dependency, dependant.scope),
         path=dependant.path,
         http_connection_param_name="conn",
         dependencies=[replace(dependant, name="session", use_cache=True)],
     )
-    for field in fields(Dependant):
-        if field.name.endswith("scopes"):  # of a Security(…) around it: they are part of the cache's key
-            setattr(note, field.name, getattr(dependant, field.name))
-    return note
 
 
 class _Note:
@@ -67,7 +63,7 @@ class _Note:
 
     @property
     def __signature__(self) -> Any:
-        """For FastAPI, which looks again where dependencies are overridden."""
+        """For FastAPI, which looks again where any dependency is overridden: it then sees an endpoint's own notes."""
         keyword = inspect.Parameter.KEYWORD_ONLY
         return inspect.Signature(
             [
@@ -83,7 +79,6 @@ class _Note:
 
 
 def look_after(receipt: Receipt) -> None:
-    """Once a request has unwound: have its jobs run, and say which of them their sessions have not committed."""
+    """Once a request has unwound: say which of its jobs their sessions have not committed, and have the others run."""
     receipt.is_over = True
-    receipt.queue.rouse()
     sessions.ask_after(receipt.entries, _FORGOTTEN)

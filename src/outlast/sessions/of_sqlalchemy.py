@@ -61,13 +61,12 @@ class _Ledger:
         self._is_rolled_back = False
 
     def add(self, session: Session, entries: Sequence[Entry]) -> None:
+        """Somebody else who hears of the commit may add some: then the others have been written already."""
         depth = _depth(session.get_nested_transaction())
         for entry in entries:
             entry.depth = depth
         self._entries += entries
-        if (
-            self._commits_begun and not depth
-        ):  # by somebody else who hears of the commit: ours has been written
+        if self._commits_begun and not depth:
             self._write(session)
 
     def begin_commit(self, session: Session) -> None:
