@@ -9,6 +9,7 @@ from typing import Any
 
 from outlast.address import Address
 from outlast.errors import NotConfirmed, StoreError, StoreUnusable
+from outlast.store.moved import SQLSTATE, moved_away
 
 try:
     import psycopg
@@ -59,6 +60,8 @@ def is_pooled(connection: Connection) -> bool:
 def explained(error: psycopg.Error, told: str) -> StoreError:
     """What an error means, and what to do."""
     line = line_of(error)
+    if error.sqlstate == SQLSTATE:
+        return moved_away(told, line)
     if isinstance(error, psycopg.errors.IntegrityError):
         return StoreError(
             f"{told} refused a row that breaks one of its rules ({line}); this is a defect of Outlast or of who wrote "

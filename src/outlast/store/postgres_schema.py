@@ -71,6 +71,15 @@ def require_schema(connection: driver.Connection, address: Address) -> None:
     )
 
 
+def facts_of(connection: driver.Connection, address: Address) -> dict[str, str]:
+    """What a store knows of itself."""
+    try:
+        rows = connection.execute(f'SELECT name, value FROM "{address.schema}".facts'.encode()).fetchall()  # noqa: S608
+    except driver.DriverError as error:
+        raise driver.explained(error, address.told) from error
+    return {name: value for name, value in rows}  # noqa: C416
+
+
 def pending(url: str) -> list[Migration]:
     """What `migrate` would apply. Raises StoreUnusable, NotConfirmed."""
     address = address_of(url)

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from outlast.errors import NotConfirmed, StoreError, StoreUnusable
+from outlast.store.moved import MOVED_TO, moved_away, require_at_home
 from outlast.store.sqlite_place import check_place, name_and_path
 
 APPLICATION_ID = 0x4F75744C
@@ -42,7 +43,7 @@ _T = TypeVar("_T")
 class SQLiteFile:
     """A connection, owned by one thread."""
 
-    def __init__(self, url: str, *, create: bool, read_only: bool = False) -> None:
+    def __init__(self, url: str, *, create: bool, read_only: bool = False, even_moved: bool = False) -> None:
         _require_sqlite()
         self.url, self.path = name_and_path(url)
         if self.path is not None:
@@ -57,6 +58,8 @@ class SQLiteFile:
         self._connection = self._patiently(self._connect_to_read if read_only else self._connect, create)
         try:
             self._set_up(create, read_only)
+            if not even_moved and not read_only:
+                require_at_home(self.url, self._facts())
         except BaseException:
             self._connection.close()
             raise
@@ -110,6 +113,12 @@ class SQLiteFile:
         changed: list[bool] = []
         self.executemany(sql, self._watched(rows, changed))
         return changed
+
+    def load(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows as they are, all of the same columns."""
+        names = list(rows[0])
+        values = ", ".join(f":{name}" for name in names)
+        self.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values})", rows)  # noqa: S608
 
     def _watched(self, rows: Iterable[Parameters], changed: list[bool]) -> Iterator[Parameters]:
         """A row is asked for once the one before it has been run."""
@@ -294,6 +303,9 @@ class SQLiteFile:
                 f"{self._told} is empty and no store yet; start the app once to make it, or check the path"
             )
 
+    def _facts(self) -> dict[str, str]:
+        return dict(self.read("SELECT name, value FROM facts"))
+
     def _set_pragmas(self) -> None:
         execute = self._connection.execute
         (mode,) = execute("PRAGMA journal_mode = WAL").fetchone()
@@ -326,6 +338,8 @@ class SQLiteFile:
 
     def _explained(self, error: sqlite3.Error) -> StoreError:
         code = getattr(error, "sqlite_errorcode", None)
+        if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
+            return moved_away(self.url, self._facts()[MOVED_TO])
         kind, told = _MEANINGS.get((code or 0) & 0xFF, (StoreError, "{store}: {error}"))
         return kind(told.format(store=self._told, error=error, seconds=PATIENCE))
 
