@@ -21,6 +21,7 @@ except ImportError as error:
 Connection = psycopg.Connection[Any]
 Cursor = psycopg.Cursor[Any]
 DriverError = psycopg.Error
+NoRights = psycopg.errors.InsufficientPrivilege
 # A network that is cut is noticed well within a lease: whoever waits for an answer waits for seconds, not for the
 # quarter of an hour that TCP takes.
 _PATIENCE = {
@@ -71,7 +72,7 @@ def explained(error: psycopg.Error, told: str) -> StoreError:
         return StoreUnusable(
             f"the tables of {told} are gone or were changed ({line}); look: outlast migrate --dry-run"
         )
-    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+    if isinstance(error, NoRights):
         return StoreUnusable(f"{told}: {line}; grant this user the tables of the schema, or name their owner")
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
         return NotConfirmed(

@@ -97,6 +97,11 @@ def migrate(url: str) -> list[Migration]:
             for migration in due:
                 connection.execute(migration.script(address.schema))
             return due
+    except driver.NoRights as error:
+        raise StoreUnusable(
+            f"{address.told}: {driver.line_of(error)}; nothing was changed. Who makes the tables needs GRANT CREATE ON "
+            "DATABASE …, and who changes them must own them: name that user, or print the SQL for them with --dry-run"
+        ) from error
     except driver.DriverError as error:
         raise driver.explained(error, address.told) from error
 
