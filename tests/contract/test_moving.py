@@ -249,11 +249,11 @@ def test_it_can_be_taken_back(
 
 
 def test_what_was_taken_back_does_not_go_on_among_what_had_come(
-    store: Store, source: SQLStore, target: SQLStore
+    store: Store, source: SQLStore, target: SQLStore, tmp_path: Path
 ) -> None:
     """The old store was worked on since: what had come is of the past.
 
-    Break it: in Move.is_done, compare the stores instead of the moves.
+    Break it: in Move.is_done, do not ask whether it is the same move.
     """
     for _ in range(4):
         put(store)
@@ -264,6 +264,11 @@ def test_what_was_taken_back_does_not_go_on_among_what_had_come(
     end(store, store.claim("w1", 1)[0])
 
     with pytest.raises(StoreUnusable, match="holds jobs already"):
+        Move(source, target).is_done()
+
+    with closing(open_to_move(f"sqlite:///{tmp_path / 'third.db'}", create=True)) as third:
+        Move(source, third).begin()
+    with pytest.raises(StoreUnusable, match="already, or are on their way"):
         Move(source, target).is_done()
 
 
