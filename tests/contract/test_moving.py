@@ -185,6 +185,20 @@ def test_what_was_interrupted_goes_on_where_it_was(store: Store, source: SQLStor
     assert dump(target.url) == before
 
 
+def test_what_is_added_until_the_old_store_is_shut_comes_along(
+    store: Store, source: SQLStore, target: SQLStore
+) -> None:
+    """Break it: in Move.begin, do not look again once it is shut."""
+    put(store)
+    move = Move(source, target)
+    late = put(store)
+    move.begin()
+
+    assert [*move.carry()] == [0, 2]
+    move.finish()
+    assert target.get(late)
+
+
 def changes(store: Store) -> dict[str, Callable[[], object]]:
     return {
         "add": lambda: put(store),
