@@ -57,6 +57,7 @@ def test_a_dry_run_prints_what_would_do_it_and_changes_nothing(url, outlast):
     ran = outlast("migrate", "--dry-run", "--store", url)
 
     assert not has_schema(url)
+    assert ran.out.splitlines().count("BEGIN;") == ran.out.splitlines().count("COMMIT;") == len(NAMES)
     assert [line for line in ran.out.splitlines() if line.startswith("-- postgres_")] == [
         f"-- {name}" for name in NAMES
     ]

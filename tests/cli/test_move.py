@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,16 +16,15 @@ from outlast.errors import StoreUnusable
 from outlast.files import open_files
 from outlast.files.sources import Memory
 from outlast.premises import Premises
-from outlast.store import Store, open_store
+from outlast.store import Store, open_store, sqlite_file
 from outlast.store.postgres_schema import migrate
 from tests.cli.stored import new_job, run, worker_record
 from tests.cli.test_terminal import Screen
 from tests.polling import polled
-from tests.postgresql import drop, new_store
+from tests.postgresql import connected, drop, new_store
 from tests.stores import execute
 
 OLD = "sqlite:///outlast.db"
-MANY = 30_000
 
 
 @pytest.fixture
@@ -94,6 +94,21 @@ def test_a_dry_run_says_what_would_be_moved_and_changes_nothing(ids, store, post
     }
     assert content(tmp_path) == before
     assert execute(postgres, "SELECT * FROM facts") == []
+
+
+def test_a_dry_run_leaves_a_store_of_an_older_outlast_as_it_is(outlast, tmp_path, monkeypatch):
+    """It may be in use by that one. To see it fail: open it as the move itself does."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite_file, "_MIGRATIONS", sqlite_file._MIGRATIONS[:2])
+        open_store(OLD, even_moved=True).close()
+    with closing(sqlite3.connect("outlast.db")) as old:
+        old.execute("PRAGMA user_version = 2")
+
+    ran = outlast("move", OLD, "sqlite:///new.db", "--dry-run")
+
+    assert "Would move 0 jobs" in ran.out
+    with closing(sqlite3.connect("outlast.db")) as old:
+        assert old.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 def test_said_twice_it_is_done_once(left, postgres, outlast):
@@ -277,6 +292,18 @@ def test_a_file_that_is_gone_or_damaged_is_told_and_hinders_nobody(file, left, o
 
 # ---- interrupted
 
+MANY, HALF = 5000, 3000
+# Whoever writes beyond the half waits until the test lets go.
+STOP = """
+CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT count(*) FROM {schema}.jobs) > {half} THEN
+        PERFORM pg_advisory_xact_lock_shared(hashtext('{schema}'));
+    END IF;
+    RETURN NULL;
+END $$
+"""
+
 
 @pytest.fixture
 def many(left: Store) -> Store:
@@ -284,15 +311,23 @@ def many(left: Store) -> Store:
     return left
 
 
+@contextmanager
+def _stopped_half_way(url: str) -> Iterator[None]:
+    """While a move to this store, begun by now or later, comes no further than half of the way."""
+    schema = address_of(url).schema
+    execute(url, STOP.format(schema=schema, half=HALF))
+    execute(url, "CREATE TRIGGER stop AFTER INSERT ON jobs FOR EACH STATEMENT EXECUTE FUNCTION stop()")
+    with connected(url) as connection:
+        connection.execute(f"SELECT pg_advisory_lock(hashtext('{schema}'))".encode())
+        yield
+
+
 def test_killed_in_its_midst_it_goes_on_when_it_is_run_again(many, postgres, outlast):
     """With -9. Nothing is lost or doubled; meanwhile nobody works on either store."""
-    with _process("move", OLD, postgres) as process:
-        assert polled(lambda: _count(postgres), 60)
+    with _stopped_half_way(postgres), _process("move", OLD, postgres) as process:
+        assert polled(lambda: _count(postgres) == HALF, 60)
         process.kill()
 
-    half = _count(postgres)
-    assert 0 < half <= MANY
-    assert half % 1000 == 0
     for url, told in ((OLD, "were moved to"), (postgres, "not all of them are here")):
         with pytest.raises(StoreUnusable, match=told), closing(open_store(url)) as store:
             store.workers()
@@ -304,16 +339,17 @@ def test_killed_in_its_midst_it_goes_on_when_it_is_run_again(many, postgres, out
 
 
 def test_ctrl_c_says_that_it_is_not_over(many, postgres, outlast):
-    screen = Screen("move", OLD, postgres)
-    try:
-        screen.until("Moving jobs")
-        assert polled(lambda: _count(postgres), 60)
-        screen.ctrl_c()
-        assert screen.ended() == 130
-    finally:
-        screen.close()
+    with _stopped_half_way(postgres):
+        screen = Screen("move", OLD, postgres)
+        try:
+            screen.until("3000/5001")
+            screen.ctrl_c()
+            assert screen.ended() == 130
+        finally:
+            screen.close()
 
     seen = " ".join(screen.seen.split())
+    assert "Moving jobs" in seen
     assert "not all jobs are in" in seen
     assert "Run the same command again to go on" in seen
     assert outlast("move", OLD, postgres, "--json").json["jobs"] == {"queued": MANY + 1}

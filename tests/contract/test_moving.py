@@ -185,6 +185,32 @@ def test_what_was_interrupted_goes_on_where_it_was(store: Store, source: SQLStor
     assert dump(target.url) == before
 
 
+def test_a_piece_arrives_whole_or_not_at_all(
+    store: Store, source: SQLStore, target: SQLStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs without their attempts would count as moved.
+
+    Break it: in Move.carry, commit jobs and attempts apart.
+    """
+    put(store)
+    end(store, take(store), ERRED)
+    move = Move(source, target)
+    move.begin()
+    load = target.load
+
+    def broken(table: str, rows: list[object]) -> None:
+        if table == "attempts":
+            raise KeyboardInterrupt
+        load(table, rows)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(target, "load", broken)
+        [*move.carry()]
+
+    assert [*move.carry()] == [0, 1]
+    assert move.finish().attempts == 1
+
+
 def test_what_is_added_until_the_old_store_is_shut_comes_along(
     store: Store, source: SQLStore, target: SQLStore
 ) -> None:
