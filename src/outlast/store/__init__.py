@@ -153,6 +153,10 @@ class Store(Protocol):
     url: str
     clock: Clock
 
+    @property
+    def is_older(self) -> bool:
+        """Whether an older Outlast made it, and it is only read: some questions have no answer there."""
+
     # ---- commits
 
     def transaction(self, *, flush: bool = False) -> AbstractContextManager[None]:

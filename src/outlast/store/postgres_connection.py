@@ -222,7 +222,7 @@ class PostgresConnection:
         try:
             if not self._any_version:
                 require_schema(connection, self.address)
-            if not self._any_version and not self._even_moved:
+            if not self._even_moved:
                 require_at_home(self._told, facts_of(connection, self.address))
             self._measure(connection)
         except BaseException:

@@ -72,9 +72,12 @@ def require_schema(connection: driver.Connection, address: Address) -> None:
 
 
 def facts_of(connection: driver.Connection, address: Address) -> dict[str, str]:
-    """What a store knows of itself."""
+    """What a store knows of itself; nothing, where its tables are older."""
+    table = f'"{address.schema}".facts'
     try:
-        rows = connection.execute(f'SELECT name, value FROM "{address.schema}".facts'.encode()).fetchall()  # noqa: S608
+        if not _is_there(connection, table):
+            return {}
+        rows = connection.execute(f"SELECT name, value FROM {table}".encode()).fetchall()  # noqa: S608
     except driver.DriverError as error:
         raise driver.explained(error, address.told) from error
     return {name: value for name, value in rows}  # noqa: C416
@@ -117,11 +120,15 @@ def _version(connection: driver.Connection, address: Address) -> int:
     """0 where there is none."""
     table = f'"{address.schema}".schema_version'
     try:
-        (found,) = connection.execute("SELECT to_regclass(%(table)s)", {"table": table}).fetchone() or (None,)
-        if found is None:
+        if not _is_there(connection, table):
             return 0
         sql = f"SELECT coalesce(max(version), 0) FROM {table}"  # noqa: S608  # the schema's name is checked
         (version,) = connection.execute(sql).fetchone() or (0,)
     except driver.DriverError as error:
         raise driver.explained(error, address.told) from error
     return int(version)
+
+
+def _is_there(connection: driver.Connection, table: str) -> bool:
+    (found,) = connection.execute("SELECT to_regclass(%(table)s)", {"table": table}).fetchone() or (None,)
+    return found is not None

@@ -112,6 +112,10 @@ class SQLStore(ABC):
         self.clock = clock
         self._dice = dice
 
+    @property
+    def is_older(self) -> bool:
+        return False
+
     # ---- what the dialects do in their own way
 
     @abstractmethod

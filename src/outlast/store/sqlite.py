@@ -84,9 +84,12 @@ class SQLiteStore(SQLStore):
             for start in range(odd, len(rows), _ROWS):
                 self._execute(_INSERT_MANY, [*chain.from_iterable(rows[start : start + _ROWS])])
 
+    @property
+    def is_older(self) -> bool:
+        return self._file.is_older
+
     def facts(self) -> dict[str, str]:
-        """Of a file that is only read, and of an older Outlast, none are known."""
-        return super().facts() if self.one("has_facts") else {}
+        return self._file.facts()
 
     def shut(self) -> None:
         for event in _WRITES:

@@ -356,9 +356,6 @@ SELECT count(*) FROM attempts
 -- name: files_used
 SELECT files FROM jobs WHERE files IS NOT NULL
 
--- name: has_facts
-SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'facts')
-
 -- name: shut_insert
 CREATE TRIGGER moved_insert BEFORE INSERT ON jobs BEGIN SELECT raise(ABORT, 'moved'); END
 

@@ -51,6 +51,7 @@ class SQLiteFile:
         self._told = self.path or "the store in memory"
         self._depth = 0
         self._doomed = False
+        self.is_older = False
         self._full: bool | None = None
         self._flush_wanted = False
         self._unflushed = False
@@ -58,8 +59,8 @@ class SQLiteFile:
         self._connection = self._patiently(self._connect_to_read if read_only else self._connect, create)
         try:
             self._set_up(create, read_only)
-            if not even_moved and not read_only:
-                require_at_home(self.url, self._facts())
+            if not even_moved:
+                require_at_home(self.url, self.facts())
         except BaseException:
             self._connection.close()
             raise
@@ -105,6 +106,12 @@ class SQLiteFile:
             yield
         finally:
             self._connection.execute("ROLLBACK")
+
+    def facts(self) -> dict[str, str]:
+        """What the store knows of itself; nothing, where it is of an older Outlast and only read."""
+        if self.is_older and not self.read("SELECT 1 FROM sqlite_schema WHERE name = 'facts'"):
+            return {}
+        return dict(self.read("SELECT name, value FROM facts"))
 
     # ---- writing, inside a transaction
 
@@ -270,6 +277,7 @@ class SQLiteFile:
     def _set_up(self, create: bool, read_only: bool) -> None:
         version = self._patiently(self._version, create and not read_only)
         self._identity = _identity(self.path) if self.path else None
+        self.is_older = read_only and version < _LATEST
         if read_only:
             return
         self._patiently(self._set_pragmas)
@@ -302,9 +310,6 @@ class SQLiteFile:
             raise StoreUnusable(
                 f"{self._told} is empty and no store yet; start the app once to make it, or check the path"
             )
-
-    def _facts(self) -> dict[str, str]:
-        return dict(self.read("SELECT name, value FROM facts"))
 
     def _set_pragmas(self) -> None:
         execute = self._connection.execute
@@ -339,7 +344,7 @@ class SQLiteFile:
     def _explained(self, error: sqlite3.Error) -> StoreError:
         code = getattr(error, "sqlite_errorcode", None)
         if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
-            return moved_away(self.url, self._facts()[MOVED_TO])
+            return moved_away(self.url, self.facts()[MOVED_TO])
         kind, told = _MEANINGS.get((code or 0) & 0xFF, (StoreError, "{store}: {error}"))
         return kind(told.format(store=self._told, error=error, seconds=PATIENCE))
 
