@@ -1,6 +1,6 @@
 """The soak: thousands of requests while server, supervisor and children are killed at random. Nothing may be lost.
 
-    make soak                    5,000 requests on SQLite, and as many on PostgreSQL
+    make soak                    10,000 requests on SQLite, and as many on PostgreSQL
     python tests/soak/run.py --store sqlite --requests 50000 --seed 7
     python tests/soak/run.py --store postgresql://user@host/base
 
@@ -190,8 +190,8 @@ def _children_of(parent: int, role: str) -> list[int]:
 def _end_connections(url: str) -> int:
     """Those of this store alone, as a database does that is restarted."""
     name = address_of(url).parameters["application_name"]
-    sql = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{name}'"
-    return len(execute(url, sql))
+    others = f"application_name = '{name}' AND pid <> pg_backend_pid()"
+    return len(execute(url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
 
 
 def _client(port: int, tally: Tally, dice: random.Random) -> None:
@@ -318,7 +318,7 @@ def _new_store(named: str, folder: Path) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--requests", type=int, default=5_000, help="requests to have answered (default 5,000)"
+        "--requests", type=int, default=10_000, help="requests to have answered (default 10,000)"
     )
     parser.add_argument(
         "--seed", type=int, default=int(time.time()), help="of the dice that choose what is killed"
