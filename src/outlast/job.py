@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -87,6 +88,11 @@ class Claimed(NamedTuple):
     """1 when a child died with it: it runs alone until cleared."""
     context: str | None
     """What travelled with it beside its arguments."""
+
+
+def described(jobs: Sequence[NewJob]) -> str:
+    """Jobs as a log line names them."""
+    return ", ".join(f"{job.task} ({job.id})" for job in jobs)
 
 
 # ---- outcomes: what one attempt came to ----------------------------------------------------------------------------

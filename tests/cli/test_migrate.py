@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_older_tables_are_told_with_the_cure_and_brought_up_to_date_with_their_j
 
     assert used.code == 2
     assert f"are of version {len(older)}, and this Outlast wants {len(NAMES)}" in used.err
-    assert f"outlast migrate --store {address_of(url).told}" in used.err
+    assert f"outlast migrate --store {quote(address_of(url).told)}" in used.err
     assert migrated.out == f"Applied {NAMES[-1]}.\n"
     assert outlast("stats", "--json", "--store", url).json["jobs"]["ready"] == 1
 

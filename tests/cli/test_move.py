@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_from_sqlite_to_postgresql_and_back(ids, store, postgres, outlast, tmp_p
         f"Moved 9 jobs from sqlite:///{tmp_path}/outlast.db to {address_of(postgres).told}; both hold the same."
     )
     assert "With 2 unsuccessful attempts, 1 paused queue, 0 stored files." in there.out
-    assert f"OUTLAST_STORE={address_of(postgres).told}" in there.err
+    assert f"OUTLAST_STORE={quote(address_of(postgres).told)}" in there.err
     assert back.json["jobs"] == {"cancelled": 1, "failed": 1, "queued": 6, "succeeded": 1}
     assert (back.json["attempts"], back.json["paused"], back.json["moved"]) == (2, ["mail"], True)
     with closing(open_store("sqlite:///back.db")) as new:

@@ -63,6 +63,19 @@ def _commit(self):
 SQLiteFile._commit = _commit
 """
 )
+FIRST_A_BAD_END = (
+    BROKEN
+    + """
+settle, is_first = SQLiteStore.settle, True
+def _settle(self, ends):
+    global is_first
+    if ends and is_broken():
+        was_first, is_first = is_first, False
+        raise ValueError("no such ending") if was_first else NotConfirmed("the disk is full")
+    return settle(self, ends)
+SQLiteStore.settle = _settle
+"""
+)
 
 
 def test_a_lock_that_another_process_holds_delays_and_costs_nothing(house: House) -> None:
@@ -215,6 +228,20 @@ async def test_a_row_that_cannot_be_written_is_refused_alone(house: House) -> No
     assert "OverflowError" in str(refused)
     assert house.results([good.id, other.id]) == [0, 2]
     assert worker.is_alive
+
+
+def test_an_end_that_is_tried_alone_while_the_store_fails_is_kept_as_it_is(house: House) -> None:
+    """Its work was done, and nothing is wrong with it. Break it: let Supervisor._one_by_one take
+    every refusal for the end's own."""
+    worker = house.worker(before=FIRST_A_BAD_END)
+    house.child()
+    (house.folder / "broken").touch()
+    job = house.add("app:work", {"value": 1}, max_attempts=1)
+    house.logged(worker, "store failed: the disk is full")
+
+    (house.folder / "broken").unlink()
+
+    assert house.result(job) == 1
 
 
 async def test_a_server_of_another_version_is_sent_away_and_writes_by_itself(house: House) -> None:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -235,9 +236,11 @@ def _report(contents: Contents, old: str, new: str, files: _Files, *, as_json: b
     say(f"Moved {counted(contents.jobs, 'job')} from {old} to {new}; both hold the same.")
     _print(contents, files)
     if files.names:
-        hint(f"Files lie in {files.there}; the app must look there: OUTLAST_FILES={files.there}")
-    hint(f"Start servers and workers with the new store: OUTLAST_STORE={new}")
-    hint(f"The old one is as it was, and shut. To work on it again after all: outlast move {old} --undo")
+        hint(f"Files lie in {files.there}; the app must look there: OUTLAST_FILES={quote(files.there or '')}")
+    hint(f"Start servers and workers with the new store: OUTLAST_STORE={quote(new)}")
+    hint(
+        f"The old one is as it was, and shut. To work on it again after all: outlast move {quote(old)} --undo"
+    )
 
 
 def _fields(contents: Contents, files: _Files) -> dict[str, object]:

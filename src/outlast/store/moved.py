@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from shlex import quote
 
 from outlast.clock import to_instant
 from outlast.errors import StoreUnusable
@@ -14,7 +15,7 @@ MOVED_TO = "moved_to"
 MOVED_FROM = "moved_from"
 """The fact that jobs came here from another store, or are on their way."""
 SQLSTATE = "OL001"
-"""By which PostgreSQL says that jobs have moved; the message is the fact."""
+"""By which PostgreSQL says that jobs have moved; the detail is the fact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def require_at_home(url: str, facts: Mapping[str, str]) -> None:
     if mark is not None and not mark.is_done:
         raise StoreUnusable(
             f"the jobs of {mark.store} are being moved to {url}, and not all of them are here; go on until they are: "
-            f"outlast move {mark.store} {url}"
+            f"outlast move {quote(mark.store)} {quote(url)}"
         )
 
 
@@ -56,6 +57,6 @@ def moved_away(url: str, value: str) -> StoreUnusable:
     assert mark is not None
     return StoreUnusable(
         f"the jobs of {url} were moved to {mark.store} on {to_instant(mark.at):%Y-%m-%d}, and nothing more is accepted "
-        f"here; name that store instead: OUTLAST_STORE={mark.store}. To work here again after all: "
-        f"outlast move {url} --undo"
+        f"here; name that store instead: OUTLAST_STORE={quote(mark.store)}. To work here again after all: "
+        f"outlast move {quote(url)} --undo"
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from outlast.errors import StoreError, StoreUnusable
@@ -75,7 +76,7 @@ class Move:
         if gone is not None and gone.store != self._target.url:
             raise StoreUnusable(
                 f"the jobs of {self._source.url} were moved to {gone.store} already, or are on their way; "
-                f"move them from there, or take that back: outlast move {self._source.url} --undo"
+                f"move them from there, or take that back: outlast move {quote(self._source.url)} --undo"
             )
         if away is not None or self._target.one("lowest_place", top=_ANY) is not None:
             raise StoreUnusable(f"{self._target.url} holds jobs already; {_EMPTY}")
@@ -118,7 +119,8 @@ class Move:
         if not new.holds(old):
             raise StoreError(
                 f"{self._target.url} does not hold what {self._source.url} does: {new} instead of {old}; somebody has "
-                f"changed one of them meanwhile. {_EMPTY}, or take it back: outlast move {self._source.url} --undo"
+                f"changed one of them meanwhile. {_EMPTY}, or take it back: "
+                f"outlast move {quote(self._source.url)} --undo"
             )
         mark = _mark(self._source, MOVED_TO)
         assert mark is not None

@@ -23,6 +23,14 @@ from outlast.store.sql_store import Row, SQLStore, Wanted, is_ready_at_once, res
 SQL = named_sql("postgres.sql")
 
 
+def columns_of(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
+    """What the statement `insert` takes."""
+    columns: dict[str, list[Any]] = {
+        name: list(column) for name, column in zip(NewJob._fields, zip(*jobs, strict=True), strict=True)
+    }
+    return columns | {"ready": [int(is_ready_at_once(job)) for job in jobs]}
+
+
 class PostgresStore(SQLStore):
     """Keeps jobs in a schema of a database, shared by the processes of many machines.
 
@@ -56,12 +64,13 @@ class PostgresStore(SQLStore):
     def insert(self, jobs: Sequence[NewJob]) -> None:
         if not jobs:
             return
-        columns: dict[str, list[Any]] = {
-            name: list(column) for name, column in zip(NewJob._fields, zip(*jobs, strict=True), strict=True)
-        }
-        columns["ready"] = [int(is_ready_at_once(job)) for job in jobs]
         with self._database.own_transaction(flush=True):
-            self._database.execute(SQL["insert"], columns)
+            self._database.execute(SQL["insert"], columns_of(jobs))
+
+    def whereabouts(self) -> str:
+        """What tells these tables from all others, wherever and in whatever database they are."""
+        rows = self._database.read(SQL["whereabouts"], {"schema": self._address.schema})
+        return str(rows[0][0])
 
     def unhold(self, server: str, ids: Collection[str] | None = None) -> int:
         with self._database.own_transaction(flush=True):

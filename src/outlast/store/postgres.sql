@@ -22,6 +22,27 @@ FROM unnest(
 ORDER BY place
 ON CONFLICT (id) DO NOTHING
 
+-- name: chain
+-- A job waits for the last one before it that is still there: a savepoint may have taken some back.
+UPDATE jobs
+SET next_id = :id
+WHERE seq = (SELECT max(seq) FROM jobs WHERE id = ANY(CAST(:earlier AS text[])))
+RETURNING 1
+
+-- name: transaction
+SELECT txid_current()
+
+-- name: whereabouts
+-- What tells this table of jobs from all others, and whether this user may write to it.
+SELECT
+    concat_ws('.', server.system_identifier, base.oid, found.oid),
+    has_schema_privilege(home.oid, 'USAGE') AND has_table_privilege(found.oid, 'SELECT')
+        AND has_table_privilege(found.oid, 'INSERT') AND has_table_privilege(found.oid, 'UPDATE')
+FROM pg_control_system() AS server
+JOIN pg_database AS base ON base.datname = current_database()
+JOIN pg_namespace AS home ON home.nspname = :schema
+JOIN pg_class AS found ON found.relnamespace = home.oid AND found.relname = 'jobs'
+
 -- name: unhold_all
 UPDATE jobs
 SET held_by = NULL,

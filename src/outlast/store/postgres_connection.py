@@ -32,6 +32,16 @@ _TABLE = re.compile(r"\b(FROM|INTO|UPDATE|JOIN) (jobs|attempts|queues|workers|fa
 _TIME = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
 
+def in_schema(sql: str, schema: str) -> str:
+    """Tables by their whole names: a proxy that pools transactions keeps no search path, and others have their own."""
+    return _TABLE.sub(rf'\1 "{schema}".\2', sql)
+
+
+def for_driver(sql: str) -> str:
+    """Parameters as psycopg wants them."""
+    return _PARAMETER.sub(r"%(\1)s", sql)
+
+
 class PostgresConnection:
     """A connection, owned by one thread."""
 
@@ -100,11 +110,9 @@ class PostgresConnection:
             raise driver.explained(error, self._told) from error
 
     def _dialect(self, sql: str) -> str:
-        """Tables by their whole names: a proxy that pools transactions keeps no search path."""
         spoken = self._spoken.get(sql)
         if spoken is None:
-            named = _TABLE.sub(rf'\1 "{self.address.schema}".\2', sql)
-            spoken = self._spoken[sql] = _PARAMETER.sub(r"%(\1)s", named)
+            spoken = self._spoken[sql] = for_driver(in_schema(sql, self.address.schema))
         return spoken
 
     # ---- commits

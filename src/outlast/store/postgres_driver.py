@@ -52,6 +52,11 @@ def connect(address: Address) -> Connection:
         ) from error
 
 
+def plain_cursor(connection: Any) -> Any:
+    """A cursor of somebody else's connection, whatever rows that makes by itself: ours are tuples."""
+    return connection.cursor(row_factory=psycopg.rows.tuple_row)
+
+
 def is_pooled(connection: Connection) -> bool:
     """Whether a proxy hands us from one server process to another: then the session is nobody's."""
     (told,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
@@ -62,7 +67,7 @@ def explained(error: psycopg.Error, told: str) -> StoreError:
     """What an error means, and what to do."""
     line = line_of(error)
     if error.sqlstate == SQLSTATE:
-        return moved_away(told, line)
+        return moved_away(told, error.diag.message_detail or "")
     if isinstance(error, psycopg.errors.IntegrityError):
         return StoreError(
             f"{told} refused a row that breaks one of its rules ({line}); this is a defect of Outlast or of who wrote "

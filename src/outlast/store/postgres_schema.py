@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from shlex import quote
 
 from outlast.address import Address, address_of
 from outlast.errors import StoreUnusable
@@ -58,12 +59,12 @@ def require_schema(connection: driver.Connection, address: Address) -> None:
     if version == 0:
         raise StoreUnusable(
             f"there are no tables of Outlast in {address.told} (schema {address.schema}); make them: "
-            f"outlast migrate --store {address.told}"
+            f"outlast migrate --store {quote(address.told)}"
         )
     if version < latest:
         raise StoreUnusable(
             f"the tables in {address.told} are of version {version}, and this Outlast wants {latest}; bring them up to "
-            f"date: outlast migrate --store {address.told}"
+            f"date: outlast migrate --store {quote(address.told)}"
         )
     raise StoreUnusable(
         f"the tables in {address.told} are of version {version}, of a newer Outlast (this one knows {latest}); upgrade "

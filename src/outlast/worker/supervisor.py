@@ -413,6 +413,10 @@ class Supervisor:
         for running, end in ends:
             try:
                 (settled,) = self._store.settle([end])
+            except (NotConfirmed, StoreUnusable):
+                self._ends.append(
+                    (running, end)
+                )  # the store has failed meanwhile: this end is as good as it was
             except Exception as refusal:
                 self._ends.append((running, end._replace(outcome=unwritable(refusal))))
             else:

@@ -10,5 +10,8 @@ CREATE FUNCTION jobs_have_moved() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE told text;
 BEGIN
     EXECUTE format('SELECT value FROM %I.facts WHERE name = ''moved_to''', TG_TABLE_SCHEMA) INTO told;
-    RAISE EXCEPTION USING ERRCODE = 'OL001', MESSAGE = told;
+    RAISE EXCEPTION USING
+        ERRCODE = 'OL001',
+        MESSAGE = format('the jobs of schema %s were moved to %s', TG_TABLE_SCHEMA, told::json ->> 'store'),
+        DETAIL = told;
 END $$;
