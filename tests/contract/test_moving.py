@@ -254,6 +254,17 @@ def test_nobody_changes_the_old_store_any_more_whoever_had_it_open(
     assert dump(source.url) == before
 
 
+def test_nor_does_whoever_writes_there_on_a_connection_of_its_own(
+    store: Store, source: SQLStore, target: SQLStore
+) -> None:
+    """A caller's own transaction, or a person at a shell."""
+    put(store)
+    Move(source, target).begin()
+
+    with pytest.raises(Exception, match="moved"):
+        execute(source.url, "DELETE FROM jobs")
+
+
 def test_neither_is_opened_meanwhile_and_the_new_one_is_afterwards(
     store: Store, source: SQLStore, target: SQLStore, url: str, other: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import threading
@@ -10,7 +11,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+from fastapi import FastAPI
+
+from outlast import TaskQueue
 from outlast.store.postgres_schema import migrate
+from tests.polling import apolled
 from tests.postgresql import Server
 from tests.worker.harness import House
 
@@ -72,3 +78,20 @@ def test_a_line_when_it_goes_and_one_when_it_is_back(server: Server, tmp_path: P
         assert float(re.findall(r"after ([\d.]+) s", line)[0]) > 1.5
     finally:
         house.close()
+
+
+async def test_inline_jobs_that_are_due_later_run_when_it_is_back(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Break it: in Inline._free_jobs, let the error pass."""
+    migrate(server.url)
+    app = FastAPI()
+    queue = TaskQueue(app, store=server.url, worker="inline")
+    async with app.router.lifespan_context(app):
+        with away(server) as gate:
+            assert await apolled(lambda: gate.sent_away > 1, 30)
+        assert await apolled(lambda: "store is back after" in caplog.text, 30)
+        job = await queue.options(json.dumps, delay=timedelta(milliseconds=10)).aenqueue(1)
+        await job.wait(timedelta(seconds=30))
+
+    assert caplog.text.count("store failed: ") == 1
