@@ -225,6 +225,20 @@ def test_what_is_added_until_the_old_store_is_shut_comes_along(
     assert target.get(late)
 
 
+def test_a_job_that_somebody_has_begun_meanwhile_is_not_moved(
+    store: Store, source: SQLStore, target: SQLStore
+) -> None:
+    """In the new store nobody would know its worker, and nobody rescue it. Break it: in Move.begin, do not look."""
+    put(store)
+    job = take(store)
+
+    with pytest.raises(StoreUnusable, match="somebody has begun to work"):
+        Move(source, target).begin()
+
+    end(store, job)
+    moved(source, target)
+
+
 def changes(store: Store) -> dict[str, Callable[[], object]]:
     return {
         "add": lambda: put(store),

@@ -83,20 +83,31 @@ class Move:
         return False
 
     def begin(self) -> None:
-        """State it in both stores, in the new one first: until the other knows, it can be worked on."""
+        """State it in both stores, in the new one first: until the other knows, it can be worked on.
+
+        Raises StoreUnusable where somebody works on it.
+        """
         now = self._source.clock.now()
         gone = _mark(self._source, MOVED_TO)
         mark = gone or Mark(new_id(), self._target.url, now)
         with self._target.transaction(flush=True):
-            self._state(self._target, MOVED_FROM, Mark(mark.move, self._source.url, now))
+            _state(self._target, MOVED_FROM, Mark(mark.move, self._source.url, now))
             for name, paused_at in self._source.rows("paused_queues"):
                 self._target.run("pause", name=name, now=paused_at)
         if gone is None:
             with self._source.transaction(flush=True):
-                self._state(self._source, MOVED_TO, mark)
+                _state(self._source, MOVED_TO, mark)
                 self._source.shut()
+                self._require_rest()
         self._top = self._source.one("top_place")  # somebody may have added jobs until it was shut
         self._target.keep_places(self._top)
+
+    def _require_rest(self) -> None:
+        """Whoever rescues goes by the workers that a store knows, and the new one knows none of these."""
+        if self._source.one("is_any_running"):
+            raise StoreUnusable(
+                f"somebody has begun to work on {self._source.url}; stop all servers and workers, then move"
+            )
 
     def carry(self, piece: int = _PIECE) -> Iterator[int]:
         """Copy what is not there yet; how many jobs are, after each commit."""
@@ -125,11 +136,8 @@ class Move:
         mark = _mark(self._source, MOVED_TO)
         assert mark is not None
         with self._target.transaction(flush=True):
-            self._state(self._target, MOVED_FROM, Mark(mark.move, self._source.url, mark.at, is_done=True))
+            _state(self._target, MOVED_FROM, Mark(mark.move, self._source.url, mark.at, is_done=True))
         return new
-
-    def _state(self, store: SQLStore, name: str, mark: Mark) -> None:
-        store.run("state_fact", name=name, value=mark.written())
 
 
 def take_back(source: SQLStore) -> str | None:
@@ -148,6 +156,10 @@ _EMPTY = (
     "move to a store that is empty: another file, or another schema of the database (…?schema=NAME), made by "
     "`outlast migrate`"
 )
+
+
+def _state(store: SQLStore, name: str, mark: Mark) -> None:
+    store.run("state_fact", name=name, value=mark.written())
 
 
 def _mark(store: SQLStore, name: str) -> Mark | None:

@@ -344,6 +344,9 @@ FROM jobs
 JOIN attempts ON attempts.job_id = jobs.id
 WHERE jobs.seq >= :low AND jobs.seq < :high
 
+-- name: is_any_running
+SELECT EXISTS (SELECT 1 FROM jobs WHERE worker IS NOT NULL)
+
 -- name: paused_queues
 SELECT name, paused_at FROM queues
 
