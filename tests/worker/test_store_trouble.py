@@ -34,6 +34,8 @@ FULL_DISK = (
 begin = SQLiteFile._begin
 def _begin(self, flush):
     if is_broken():
+        with open("tries", "a") as tries:
+            tries.write(".")
         raise NotConfirmed("the disk is full")
     begin(self, flush)
 SQLiteFile._begin = _begin
@@ -149,7 +151,8 @@ def test_a_worker_that_is_cut_off_ends_its_jobs_once_and_begins_anew(house: Hous
     (house.folder / "broken").touch()
     house.logged(worker, "lease lost: ended 1 running jobs")
     house.until(lambda: started.pid not in house.everybody(), "the child to be gone")
-    house.until(lambda: worker.log.count("store failed") > 6, "further tries")
+    tries = _tries(house)
+    house.until(lambda: _tries(house) > tries + 6, "further tries")
 
     (house.folder / "broken").unlink()
     house.open("door")
@@ -157,6 +160,27 @@ def test_a_worker_that_is_cut_off_ends_its_jobs_once_and_begins_anew(house: Hous
     assert house.result(job) == 2
     assert house.job(job).failures == 0
     assert worker.log.count("lease lost") == 1
+
+
+def test_a_store_that_fails_is_told_of_once_and_when_it_is_back(house: House) -> None:
+    """Whatever fails meanwhile: chores, renewals, jobs that are to be claimed.
+
+    Break it: in Outage.failed, tell each time; in Supervisor._do_chores, do not say that they went well.
+    """
+    worker = house.worker(before=FULL_DISK, lease=timedelta(seconds=3))
+    house.child()
+    job = house.row("app:work", {"value": 1})
+    for number in (1, 2):
+        (house.folder / "broken").touch()
+        tries = _tries(house)
+        house.until(lambda tries=tries: _tries(house) > tries + 3, "some tries")
+        (house.folder / "broken").unlink()
+        house.until(lambda number=number: worker.log.count("store is back after ") == number, "a word")
+    house.add_all([job])
+
+    house.ended(job.id)
+    assert worker.log.count("store failed: the disk is full") == 2
+    assert "still fails" not in worker.log
 
 
 def test_an_at_most_once_job_is_not_started_before_its_claim_is_on_disk(house: House) -> None:
@@ -252,3 +276,9 @@ async def _send_all(house: House, batches: list[list[NewJob]]) -> list[BaseExcep
     finally:
         for link in links:
             link.close()
+
+
+def _tries(house: House) -> int:
+    """How often the worker began something while the disk was full."""
+    tries = house.folder / "tries"
+    return len(tries.read_text()) if tries.exists() else 0

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 from outlast.clock import steady
-from outlast.errors import Retry, Snooze, TaskUnknown
+from outlast.errors import Retry, Snooze, StoreError, TaskUnknown
 from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, Snoozed, Stopped, TimedOut
 from outlast.premises import Premises
 from outlast.queue import TaskQueue as AnyQueue
 from outlast.store import Store
 from outlast.worker import chores, events, executor
 from outlast.worker.membership import Membership, Standing
+from outlast.worker.outage import Outage
 from outlast.worker.sweeps import Sweeps, sweep
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class Inline:
         self._premises = None if queue.is_in_memory else Premises(queue.url)
         self.membership = Membership(self._premises, queues=None, slots=_AT_ONCE, lease=_LEASE)
         self._sweeps = Sweeps()
+        self._outage = Outage()
         self._next_chores = 0.0
         self._claimed: dict[str, Claimed] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -137,7 +139,7 @@ class Inline:
     async def _serve(self) -> None:
         while True:
             self._bell.clear()
-            jobs, pause = await self._queue.atell(partial(self._take_free, _AT_ONCE - len(self._running)))
+            jobs, pause = await self._free_jobs()
             for job in jobs:
                 self.keep(asyncio.create_task(self._quiet_attempt(job)))
             for names in self._sweeps.due(steady()):
@@ -146,6 +148,16 @@ class Inline:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._bell.wait()
+
+    async def _free_jobs(self) -> tuple[list[Claimed], float]:
+        """Jobs that no request will run, and how long to wait for more; a store that fails has none for a while."""
+        try:
+            found = await self._queue.atell(partial(self._take_free, _AT_ONCE - len(self._running)))
+        except StoreError as error:
+            self._outage.failed(error)
+            return [], _LOOK_AGAIN
+        self._outage.went_well()
+        return found
 
     async def _quiet_attempt(self, job: Claimed) -> None:
         with suppress(Exception):  # it is in the store and in the log

@@ -49,9 +49,10 @@ class PostgresStore(SQLStore):
         clock: Clock | None = None,
         dice: Callable[[], float] = random.random,
         read_only: bool = False,
+        even_moved: bool = False,
     ) -> None:
         self._address = address_of(url)
-        self._database = PostgresConnection(self._address, any_version=read_only)
+        self._database = PostgresConnection(self._address, any_version=read_only, even_moved=even_moved)
         super().__init__(self._database, self._address.told, clock or self._database.clock, dice)
 
     def announce(self) -> None:
@@ -79,6 +80,22 @@ class PostgresStore(SQLStore):
         with self._database.own_transaction():
             self._database.read(SQL["lock_worker"], {"worker": worker})
             return super().rescue(worker)
+
+    def shut(self) -> None:
+        """Waits for those who are writing now. What is created here bears the names of its schema: no parameters."""
+        schema = self._address.schema
+        self._database.execute("SET LOCAL lock_timeout = '15s'")
+        self._database.execute(
+            f'CREATE TRIGGER jobs_have_moved BEFORE INSERT OR UPDATE OR DELETE ON "{schema}".jobs '
+            f'FOR EACH STATEMENT EXECUTE FUNCTION "{schema}".jobs_have_moved()'
+        )
+
+    def open_up(self) -> None:
+        self._database.execute(f'DROP TRIGGER IF EXISTS jobs_have_moved ON "{self._address.schema}".jobs')
+
+    def keep_places(self, top: int) -> None:
+        if top:
+            self.rows("keep_places", table=f'"{self._address.schema}".jobs', top=top)
 
     def _list(self, values: Collection[Any] | None) -> list[Any] | None:
         return None if values is None else list(values)

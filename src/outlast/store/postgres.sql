@@ -379,3 +379,45 @@ SELECT
     count(*) FILTER (WHERE state = 'failed'),
     count(*) FILTER (WHERE state = 'cancelled')
 FROM jobs
+
+-- name: facts
+SELECT name, value FROM facts
+
+-- name: state_fact
+INSERT INTO facts (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: drop_fact
+DELETE FROM facts WHERE name = :name
+
+-- name: top_place
+SELECT coalesce(max(seq), 0) FROM jobs
+
+-- name: lowest_place
+SELECT min(seq) FROM jobs WHERE seq <= :top
+
+-- name: jobs_below
+SELECT * FROM jobs WHERE seq < :below ORDER BY seq DESC LIMIT :limit
+
+-- name: attempts_between
+SELECT attempts.*
+FROM jobs
+JOIN attempts ON attempts.job_id = jobs.id
+WHERE jobs.seq >= :low AND jobs.seq < :high
+
+-- name: is_any_running
+SELECT EXISTS (SELECT 1 FROM jobs WHERE worker IS NOT NULL)
+
+-- name: paused_queues
+SELECT name, paused_at FROM queues
+
+-- name: count_states
+SELECT state, count(*) FROM jobs WHERE seq <= :top GROUP BY state
+
+-- name: count_attempts
+SELECT count(*) FROM attempts
+
+-- name: files_used
+SELECT files FROM jobs WHERE files IS NOT NULL
+
+-- name: keep_places
+SELECT setval(pg_get_serial_sequence(:table, 'seq'), greatest(CAST(:top AS bigint), (SELECT max(seq) FROM jobs)))

@@ -44,6 +44,13 @@ class Done(NamedTuple):
 def do(store: Store, premises: Premises, worker: str, retention: timedelta) -> Done:
     """All of them, once. Raises StoreError."""
     events.expired(store.expire())
+    bury_the_dead(store, premises, worker)
+    pruned = store.prune(retention, limit=_PRUNED)
+    return Done(pruned.jobs == _PRUNED, pruned.files)
+
+
+def bury_the_dead(store: Store, premises: Premises, worker: str | None = None) -> None:
+    """Rescue the jobs of dead workers other than this one, and let go what dead servers held. Raises StoreError."""
     others = [other for other in store.workers() if other.id != worker]
     living = [other for other in others if is_alive(store, other, premises)]
     for other in others:
@@ -53,8 +60,6 @@ def do(store: Store, premises: Premises, worker: str, retention: timedelta) -> D
         if _has_left(server, since, store, premises, living):
             events.unheld(server, store.unhold(server))
             premises.server(server).unlink(missing_ok=True)
-    pruned = store.prune(retention, limit=_PRUNED)
-    return Done(pruned.jobs == _PRUNED, pruned.files)
 
 
 def _has_left(

@@ -106,6 +106,14 @@ def store_failed(error: Exception) -> None:
     _log.error("store failed: %s", error)
 
 
+def store_still_fails(error: Exception, seconds: float) -> None:
+    _log.error("store still fails after %.0f s: %s", seconds, error)
+
+
+def store_is_back(seconds: float) -> None:
+    _log.warning("store is back after %.1f s", seconds)
+
+
 def child_cannot_start(traceback: str, pause: float) -> None:
     _log.error(
         "the app does not start in the worker, which tries again in %g s:\n%s", pause, traceback.rstrip()
