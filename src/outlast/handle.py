@@ -96,6 +96,11 @@ class Job:
         """Whether its request may still commit it."""
         return self._pending is not None and self._pending.undecided
 
+    @property
+    def is_committed(self) -> bool:
+        """Whether its request has done so, or it was enqueued outside any."""
+        return self._pending is None or not self._pending.undecided
+
     def record(self) -> JobRecord:
         """Everything the store knows of it now. Raises JobNotFound."""
         job_id = self.id

@@ -89,6 +89,7 @@ class TaskQueue:
         context: Iterable[ContextVar[Any]] = (),
         commit_timeout: timedelta = timedelta(seconds=5),
         capture: str = "log",
+        owner: Callable[..., Any] | None = None,
         migrate: bool = False,
         clock: Clock | None = None,
     ) -> None:
@@ -106,6 +107,7 @@ class TaskQueue:
         self.worker_lifespan = worker_lifespan
         self.context = contexts.Variables(context)
         self.commit_timeout = _not_negative(commit_timeout, "commit_timeout")
+        self.owner = owner
         self.capture = _one_of(CAPTURES, capture, "capture")
         self.migrate = migrate and is_postgres(os.environ.get("OUTLAST_STORE") or store)
         self.dice = random.random
