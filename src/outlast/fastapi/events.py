@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from outlast.clock import to_micros
 from outlast.errors import JobNotFound
 from outlast.fastapi.answers import Tell, line_of, progress_of, told
-from outlast.store import LINES, Glimpse
+from outlast.store import Glimpse
 
 try:
     from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 RETRY = 1000
 """Milliseconds until a client comes back that has lost us."""
 _PING = 15.0
-_SEEN = re.compile(r"(\w+)\.(\d+)\.(\d+)\.(\d+)\.(\d+)", re.ASCII)
+_SEEN = re.compile(r"(\w*)\.(\d+)\.(\d+)\.(\d+)\.(\d+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,27 +102,37 @@ async def follow(queue: TaskQueue, job_id: str, seen: Seen, tell: Tell) -> Async
 
 
 async def _unseen(queue: TaskQueue, glimpse: Glimpse, seen: Seen, tell: Tell) -> AsyncIterator[Event]:
-    """The state comes last: with that of its end a client goes."""
-    while seen.misses_lines(glimpse):
-        after = seen.line
-        lines = await queue.aask(lambda store, after=after: store.log(glimpse.id, after=after, limit=LINES))  # type: ignore[misc]
+    """The state comes first; but the end last, since a client goes when it sees it."""
+    parts = [_unseen_state, _unseen_lines, _unseen_progress]
+    for part in reversed(parts) if glimpse.state.ended else parts:
+        async for event in part(queue, glimpse, seen, tell):
+            seen = event.id
+            yield event
+
+
+async def _unseen_state(queue: TaskQueue, glimpse: Glimpse, seen: Seen, tell: Tell) -> AsyncIterator[Event]:
+    if not seen.misses_state(glimpse):
+        return
+    try:
+        record = await queue.job(glimpse.id).arecord()
+    except JobNotFound:  # pruned in this moment
+        return
+    if record.state.ended == glimpse.state.ended:  # an end that came meanwhile is told in its turn
+        seen = replace(seen, view=glimpse.view, attempt=glimpse.attempt)
+        yield Event("state", await told(queue, record, tell), seen)
+
+
+async def _unseen_lines(queue: TaskQueue, glimpse: Glimpse, seen: Seen, _: Tell) -> AsyncIterator[Event]:
+    if seen.misses_lines(glimpse):
+        lines = await queue.aask(lambda store: store.log(glimpse.id, after=seen.line))
         for line in lines:
-            seen = replace(seen, line=(line.attempt, line.number))
-            yield Event("log", line_of(line), seen)
-        if not lines:
-            break
+            yield Event("log", line_of(line), replace(seen, line=(line.attempt, line.number)))
+
+
+async def _unseen_progress(queue: TaskQueue, glimpse: Glimpse, seen: Seen, _: Tell) -> AsyncIterator[Event]:
     if glimpse.progress is not None and seen.misses_progress(glimpse):
         seen = replace(seen, progress_at=to_micros(glimpse.progress.at))
         yield Event("progress", progress_of(glimpse.progress), seen)
-    if seen.misses_state(glimpse):
-        try:
-            record = await queue.job(glimpse.id).arecord()
-        except JobNotFound:  # pruned in this moment
-            return
-        if record.state.ended and not glimpse.state.ended:  # what it has told until its end comes first
-            return
-        seen = replace(seen, view=glimpse.view, attempt=glimpse.attempt)
-        yield Event("state", await told(queue, record, tell), seen)
 
 
 # ---- how they are sent -----------------------------------------------------------------------------------------------
