@@ -193,12 +193,14 @@ class Inline:
 
     def _begun(self, job_id: str, store: Store) -> Claimed:
         job = self._claimed.pop(job_id)
-        self._tally.started(job, store.clock.now())
+        self._tally.turn(store.clock.now())
+        self._tally.started(job)
         return job
 
     def _settle(self, began: Begun, end: Ended, store: Store) -> Settled:
         (settled,) = store.settle([end])
-        self._tally.ended(began.job, settled.ending, steady() - began.since, store.clock.now())
+        self._tally.turn(store.clock.now())
+        self._tally.ended(began.job, settled.ending, steady() - began.since)
         return settled
 
     def _take_free(self, limit: int, store: Store) -> tuple[list[Claimed], float]:
@@ -235,7 +237,8 @@ class Inline:
         else:  # nobody else can have been there
             settled, files = store.expire(), store.prune(self._queue.retention).files
             events.expired(settled)
-        self._tally.ended_elsewhere(settled, store.clock.now())
+        self._tally.turn(store.clock.now())
+        self._tally.ended_elsewhere(settled)
         if steady() >= self._tally.write_at:
             self._tally.write(store)
         if steady() >= self._next_renewal and self.membership.is_known:

@@ -311,6 +311,7 @@ class Supervisor:
             return
         writes, ends = self._seat.writes, self._ends
         self._seat.writes = []
+        self._tally.turn(self._clock.now())
         try:
             settled, claimed, alone = self._transact(writes, ends, looking, news)
         except (NotConfirmed, StoreUnusable) as error:
@@ -398,11 +399,11 @@ class Supervisor:
         running = child.running[job.id] = self._running[job.id] = Running(job, child, now)
         if job.timeout is not None:
             self._set_deadline(now + job.timeout / 1e6, job)
-        self._tally.started(job, self._clock.now())
+        self._tally.started(job)
         events.attempt_started(running)
 
     def _ended(self, running: Running, settled: Settled) -> None:
-        self._tally.ended(running.job, settled.ending, steady() - running.since, self._clock.now())
+        self._tally.ended(running.job, settled.ending, steady() - running.since)
         events.attempt_ended(running, settled)
 
     def _set_deadline(self, at: float, job: Claimed) -> None:
@@ -544,7 +545,8 @@ class Supervisor:
                 self._release_strays()
             self._stop_cancelled(self._store)
             done = chores.do(self._store, self._premises, self.id, self._settings.retention)
-            self._tally.ended_elsewhere(done.settled, self._clock.now())
+            self._tally.turn(self._clock.now())
+            self._tally.ended_elsewhere(done.settled)
             if done.is_more:
                 self._next_chores = steady() + _MORE_CHORES
             self._sweep(done.files)
