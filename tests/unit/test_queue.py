@@ -229,7 +229,7 @@ async def test_many_calls_are_committed_at_once(queue):
 
     assert len({job.id for job in jobs}) == 6
     assert all(job.state is State.QUEUED for job in jobs)
-    assert queue.enqueue_many(greet, []) == []
+    assert queue.enqueue_many(greet, []) == queue.enqueue_many(queue.options(greet, priority=1), []) == []
 
 
 async def test_many_calls_are_committed_all_or_none(queue):

@@ -32,6 +32,7 @@ from outlast.worker.leftover import Leftover
 from outlast.worker.membership import Membership, Standing
 from outlast.worker.neighbours import Neighbours
 from outlast.worker.nursery import Nursery
+from outlast.worker.outage import Outage
 from outlast.worker.outcomes import from_message, unwritable
 from outlast.worker.seat import Seat, Write
 from outlast.worker.settings import DUTY_TAKEN, Settings
@@ -58,17 +59,19 @@ class Supervisor:
         self._clock = clock_of(settings.url)
         self._clock_watch = ClockWatch(self._clock.now(), steady())
         self._premises = Premises(settings.url)
+        self._outage = Outage()
         self._membership = Membership(
             self._premises,
             queues=settings.queues,
             slots=settings.children * settings.slots,
             lease=settings.lease,
+            outage=self._outage,
         )
         self._selector = selectors.DefaultSelector()
         self._seat = Seat(
             self._premises, self._selector, on_ring=self._on_ring, on_server_gone=self._on_server_gone
         )
-        self._neighbours = Neighbours(self._selector, self._on_ring)
+        self._neighbours = Neighbours(self._selector, self._on_ring, self._outage)
         self._running: dict[str, Running] = {}
         self._ends: list[tuple[Running, Ended]] = []
         self._told: dict[tuple[str, int], Told] = {}
@@ -423,7 +426,7 @@ class Supervisor:
 
     def _store_failed(self, writes: list[Write], error: StoreError) -> None:
         """Ends are kept and written later; rows are refused, and their servers say 503."""
-        events.store_failed(error)
+        self._outage.failed(error)
         for write in writes:
             write.refuse(str(error))
         self._may_have_strays = True
@@ -433,7 +436,10 @@ class Supervisor:
         """The store is well, but something in this commit cannot be written: let nobody else pay for it."""
         if not (writes or ends or self._told or isinstance(error, StoreError)):
             raise error
-        events.store_failed(error)
+        if writes or ends:
+            events.store_failed(error)
+        else:
+            self._outage.failed(error)
         self._ends = []
         self._keep_one_by_one()
         for write in writes:
@@ -447,6 +453,10 @@ class Supervisor:
         for running, end in ends:
             try:
                 (settled,) = self._store.settle([end])
+            except (NotConfirmed, StoreUnusable):
+                self._ends.append(
+                    (running, end)
+                )  # the store has failed meanwhile: this end is as good as it was
             except Exception as refusal:
                 self._ends.append((running, end._replace(outcome=unwritable(refusal))))
             else:
@@ -552,8 +562,9 @@ class Supervisor:
             self._sweep(done.files)
             self._suspicion |= self._store.suspects(**self._what_to_claim())
             self._neighbours.listen(self._store)
+            self._outage.went_well()
         except StoreError as error:
-            events.store_failed(error)
+            self._outage.failed(error)
 
     def _sweep(self, files: list[str]) -> None:
         """Stored files go by the hand of a child."""
@@ -584,7 +595,7 @@ class Supervisor:
         try:
             work(self._store)
         except StoreError as error:
-            events.store_failed(error)
+            self._outage.failed(error)
 
     def _stop_cancelled(self, store: Store) -> None:
         self._was_rung = False
