@@ -45,6 +45,8 @@ Solve = Callable[[Callable[..., Awaitable[Any]]], Awaitable[tuple[Any, Sequence[
 
 WORKERS = ("process", "external", "inline")
 """Who runs the jobs: a worker that the server starts beside itself, one started elsewhere, or the server itself."""
+CAPTURES = ("log", "output", "nothing")
+"""Which lines are kept with a job: what it logs, that and what it prints, or none."""
 
 
 class TaskQueue:
@@ -62,6 +64,8 @@ class TaskQueue:
     """Every TaskQueue of this process that is still in use, in the order they were made."""
     dice: Callable[[], float]
     """Throws in [0, 1), by which the retries of what this process runs are spread."""
+    teller: Any
+    """Where this process runs tasks: what takes what they tell of themselves meanwhile (`outlast.worker.telling`)."""
     loop: asyncio.AbstractEventLoop | None
     """That of the app's lifespan, while it runs: what the app has opened belongs to it."""
     is_switched: bool
@@ -84,6 +88,8 @@ class TaskQueue:
         worker_lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
         context: Iterable[ContextVar[Any]] = (),
         commit_timeout: timedelta = timedelta(seconds=5),
+        capture: str = "log",
+        owner: Callable[..., Any] | None = None,
         migrate: bool = False,
         session: Callable[..., Any] | None = None,
         clock: Clock | None = None,
@@ -102,8 +108,11 @@ class TaskQueue:
         self.worker_lifespan = worker_lifespan
         self.context = contexts.Variables(context)
         self.commit_timeout = _not_negative(commit_timeout, "commit_timeout")
+        self.owner = owner
+        self.capture = _one_of(CAPTURES, capture, "capture")
         self.migrate = migrate and is_postgres(os.environ.get("OUTLAST_STORE") or store)
         self.dice = random.random
+        self.teller = None
         self.loop = None
         self.is_switched = False
         self.target: Target = of_caller()
@@ -130,10 +139,8 @@ class TaskQueue:
         return nullcontext()
 
     def _use(self, url: str, worker: str, files: str | None = None) -> None:
-        if worker not in WORKERS:
-            raise OptionRefused(f"worker={worker!r} (or OUTLAST_WORKER){did_you_mean(worker, WORKERS)}")
         self.url = store_url(url)
-        self.worker = worker
+        self.worker = _one_of(WORKERS, worker, "worker", " (or OUTLAST_WORKER)")
         self._writer = Writer(self.url, clock=self.clock, dice=self.dice)
         self.freight = Freight(
             files_url(files, self.url),
@@ -439,6 +446,10 @@ class TaskQueue:
         """`tell` without blocking the loop."""
         return await self._writer.acall(ask)
 
+    def tell_soon(self, ask: Callable[[Store], T]) -> Future[T]:
+        """`tell` without waiting; the future says how it ended."""
+        return self._writer.post(ask)
+
     def cancel(self, job_id: str) -> bool:
         """Cancel a queued job, or ask a running one to stop. False if it has ended. Raises JobNotFound."""
         return self._heard(self.tell(lambda store: _cancel(store, job_id)))
@@ -541,7 +552,7 @@ def _chained(jobs: list[NewJob], held_by: str | None) -> list[NewJob]:
         if job.run_at != job.created_at:
             rows.append(job._replace(held_by=held_by))
         else:
-            rows.append(NewJob._make((*job[:14], behind, 1, held_by)))
+            rows.append(NewJob._make((*job[:15], behind, 1, held_by)))
             behind = job.id
     rows.reverse()
     first = next((number for number, job in enumerate(rows) if job.waiting), None)
@@ -567,6 +578,12 @@ def _retry(store: Store, job_id: str) -> bool:
 def _at_least(least: int, value: object, name: str, unit: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise OptionRefused(f"{name}={value!r}: give a whole number of {unit}, at least {least}")
+    return value
+
+
+def _one_of(known: tuple[str, ...], value: str, name: str, also: str = "") -> str:
+    if value not in known:
+        raise OptionRefused(f"{name}={value!r}{also}{did_you_mean(value, known)}")
     return value
 
 

@@ -384,6 +384,44 @@ def test_status(snippet):
         assert client.get(answer.headers["Location"]).json()["result"] == {"year": 2031, "pages": 12}
 
 
+def test_wait_for_job(snippet):
+    with snippet.client() as client:
+        answer = client.post("/thumbnails/cat.png", headers={"Prefer": "wait=5"})
+
+        assert (answer.status_code, answer.json()["result"]) == (200, "small-cat.png")
+        assert client.post("/thumbnails/cat.png").status_code == 202
+
+
+def test_typed_status(snippet):
+    with snippet.client() as client:
+        answer = client.post("/reports/2031")
+
+        assert client.get(answer.headers["Location"]).json()["result"] == {"year": 2031, "pages": 12}
+
+
+def test_job_owner(snippet):
+    with snippet.client() as client:
+        ada, bob = ({"Authorization": f"Bearer token-of-{name}"} for name in ("ada", "bob"))
+        where = client.post("/reports/2031", headers=ada).headers["Location"]
+
+        assert client.get(where, headers=ada).json()["result"] == {"year": 2031, "pages": 12}
+        assert [client.get(where, headers=headers).status_code for headers in (bob, {})] == [404, 401]
+
+
+def test_progress(snippet):
+    with snippet.client() as client:
+        job = snippet.queue.job(client.post("/imports", json=["a", " ", "c"]).json()["job"])
+
+        assert (job.progress.done, job.progress.total, job.progress.note) == (3, 3, "done")
+        assert [line.text for line in job.log()] == ["an empty row is left out"]
+
+
+def test_monitor(snippet):
+    with snippet.client() as client:
+        assert "outlast_workers" in client.get("/internal/metrics").text
+        assert client.get("/internal/healthz").json()["workers"] == 1
+
+
 def test_lifespan(snippet, tmp_path, capfd):
     with served_by_uvicorn("lifespan", folder=tmp_path):
         greeting = asyncio.run(wait_for(snippet.queue, snippet.greet, "you"))

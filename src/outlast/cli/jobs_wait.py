@@ -15,6 +15,7 @@ from outlast.cli.printing import (
     coloured,
     counted,
     hint,
+    how_far,
     plain_text,
     print_json,
     say,
@@ -83,10 +84,15 @@ def _until_ended(store: Store, jobs: list[JobRecord], timeout: timedelta | None)
 
 
 def _show(bar: Bar, jobs: list[JobRecord]) -> None:
-    views = [job.view for job in jobs if not job.state.ended]
-    bar.show(
-        len(jobs) - len(views), ", ".join(f"{views.count(view)} {view}" for view in dict.fromkeys(views))
-    )
+    """Of several how many have ended; of a single one how far it says it is."""
+    going = [job for job in jobs if not job.state.ended]
+    if len(jobs) == 1 and going and (progress := going[0].progress) is not None and progress.total:
+        bar.show(progress.done, progress.note or going[0].view, total=progress.total)
+        return
+    views = [job.view for job in going]
+    told = [f"{views.count(view)} {view}" for view in dict.fromkeys(views)]
+    told += [how_far(job.progress) for job in going if job.progress is not None]
+    bar.show(len(jobs) - len(going), ", ".join(told), total=len(jobs))
 
 
 def _line(job: JobRecord) -> Text:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from outlast import request_id, sessions
+from outlast.fastapi.owners import owned, owned_in_thread
 from outlast.handle import Job
 from outlast.job import NewJob, described, new_id
 from outlast.task import OF_REQUEST, Call
@@ -56,6 +57,7 @@ class Receipt:
         "jobs",
         "late",
         "open",
+        "owner",
         "plain",
         "queue",
         "scope",
@@ -91,6 +93,8 @@ class Receipt:
         self.plain: PlainTasks | None = None
         self.late: Late | None = None
         self.turn: Turn | None = None
+        self.owner: str | None = None
+        """Whose its jobs are, once that was asked and if it is anybody."""
         self._request_id: str | None = None
 
     @property
@@ -126,7 +130,10 @@ class Receipt:
     def _add_on(
         self, session: Any, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Job:
-        entry = sessions.Entry(self.queue.prepare(func, args, kwargs), self.queue, self, is_ordered=True)
+        job = self.queue.prepare(func, args, kwargs)
+        if job.owner is None:
+            job = job._replace(owner=self.owner)
+        entry = sessions.Entry(job, self.queue, self, is_ordered=True)
         sessions.add(session, [entry])
         self.entries.append(entry)
         return Job(entry.job.id, self.queue, entry)
@@ -261,15 +268,15 @@ class Late:
 
     def _commit_here(self, jobs: list[NewJob]) -> None:
         receipt = self._receipt
-        rows = receipt.queue.bind(jobs)
+        rows = receipt.queue.bind(owned_in_thread(jobs, receipt))
         receipt.queue_up(rows)
         receipt.queue.commit(rows)
 
     async def _commit_waiting(self) -> None:
         queue = self._receipt.queue
         while self._waiting:
-            rows = queue.bind(self._waiting)
-            self._waiting = []
+            jobs, self._waiting = self._waiting, []
+            rows = queue.bind(await owned(jobs, self._receipt))
             turn = queue.turn(rows)
             try:
                 await queue.acommit(rows)

@@ -18,6 +18,7 @@ from fastapi.requests import HTTPConnection
 
 from outlast import sessions
 from outlast.fastapi import routes
+from outlast.fastapi.owners import find_owner
 from outlast.fastapi.receipt import KEY, Receipt
 
 _FORGOTTEN = (
@@ -76,6 +77,7 @@ class _Note:
         receipt: Receipt | None = conn.scope.get(KEY)
         if receipt is not None:
             receipt.session = session
+            await find_owner(receipt)  # what goes on the session is written before the response starts
 
 
 def look_after(receipt: Receipt) -> None:

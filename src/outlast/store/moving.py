@@ -1,4 +1,5 @@
-"""Moves the jobs of a store to another: each as it is, with its attempts, and what queues are paused.
+"""Moves the jobs of a store to another: each as it is, with its attempts and its log; what queues are paused, and the
+statistics.
 
 1. `begin` states in both stores that the jobs are on their way. From then on nobody writes jobs in the old store,
    whoever had it open before, and nobody opens either.
@@ -118,9 +119,9 @@ class Move:
             last, below = below, jobs[-1]["seq"]
             with self._target.transaction(flush=True):
                 self._target.load("jobs", jobs[::-1])  # upwards: else a file takes twice the room
-                self._target.load(
-                    "attempts", self._source.named_rows("attempts_between", low=below, high=last)
-                )
+                for table in ("attempts", "progress", "log_lines"):
+                    rows = self._source.named_rows(f"{table}_between", low=below, high=last)
+                    self._target.load(table, rows)
             there += len(jobs)
             yield there
 
@@ -136,6 +137,7 @@ class Move:
         mark = _mark(self._source, MOVED_TO)
         assert mark is not None
         with self._target.transaction(flush=True):
+            self._target.load("statistics", self._source.named_rows("all_statistics"))
             _state(self._target, MOVED_FROM, Mark(mark.move, self._source.url, mark.at, is_done=True))
         return new
 

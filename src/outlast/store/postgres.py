@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from outlast.address import address_of
 from outlast.clock import Clock
-from outlast.job import Claimed, Ended, NewJob, State
+from outlast.job import Claimed, Ended, Line, NewJob, State, Step
 from outlast.lifecycle import Ending
 from outlast.store import Settled
 from outlast.store.named_sql import named_sql
@@ -25,10 +25,7 @@ SQL = named_sql("postgres.sql")
 
 def columns_of(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
     """What the statement `insert` takes."""
-    columns: dict[str, list[Any]] = {
-        name: list(column) for name, column in zip(NewJob._fields, zip(*jobs, strict=True), strict=True)
-    }
-    return columns | {"ready": [int(is_ready_at_once(job)) for job in jobs]}
+    return _columns(NewJob._fields, jobs) | {"ready": [int(is_ready_at_once(job)) for job in jobs]}
 
 
 class PostgresStore(SQLStore):
@@ -138,6 +135,16 @@ class PostgresStore(SQLStore):
         }
         return bool(self._database.read(SQL["any_suspect"], parameters))
 
+    # ---- what is told
+
+    def _keep_steps(self, steps: Sequence[Row]) -> None:
+        names = ("ids", "attempts", *Step._fields)
+        self._database.execute(SQL["keep_steps"], _columns(names, steps))
+
+    def _keep_lines(self, lines: Sequence[Row]) -> None:
+        names = ("ids", "attempts", *Line._fields)
+        self._database.execute(SQL["keep_lines"], _columns(names, lines))
+
     # ---- endings
 
     def _succeed(self, ends: Sequence[Ended], now: int) -> Iterable[Ending | None]:
@@ -169,3 +176,8 @@ class PostgresStore(SQLStore):
 
     def _open_way(self, ids: Sequence[str], now: int) -> list[Row]:
         return self._database.read(SQL["let_go"], {"ids": list(ids), "now": now})
+
+
+def _columns(names: Sequence[str], rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """Rows as one parameter a column."""
+    return {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}

@@ -13,19 +13,48 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from outlast import lifecycle
 from outlast.clock import Clock, span, to_instant, to_micros
 from outlast.errors import JobNotFound
-from outlast.job import Attempt, Claimed, Ended, JobRecord, Lost, NewJob, Outcome, Released, State, Succeeded
+from outlast.job import (
+    Attempt,
+    Claimed,
+    Ended,
+    JobRecord,
+    LogLine,
+    Lost,
+    NewJob,
+    Outcome,
+    Released,
+    State,
+    Succeeded,
+    Told,
+)
 from outlast.lifecycle import Ending, Standing
+from outlast.statistics import (
+    COLUMNS,
+    EVER,
+    HOUR,
+    KEPT,
+    MINUTE,
+    PLACE,
+    Count,
+    Statistics,
+    nothing,
+    rows_of,
+    statistics_of,
+)
 from outlast.store import (
     ALL,
+    LINES,
     MOST_AHEAD,
     Circumstances,
+    Depth,
+    Glimpse,
     Hand,
     JobFilter,
     Listener,
@@ -35,7 +64,7 @@ from outlast.store import (
     Settled,
     WorkerRecord,
 )
-from outlast.store.rows import attempt_record, job_record, outcome_word
+from outlast.store.rows import attempt_record, glimpse, job_record, log_line, outcome_word
 
 PROMOTED = 1000
 """Due jobs made ready by one claim, at most: the next claim makes the next ones ready."""
@@ -203,8 +232,9 @@ class SQLStore(ABC):
         with self._connection.own_transaction():
             self._connection.execute(self.SQL["enter"], row)
 
-    def renew(self, worker: str, lease: timedelta) -> bool:
-        parameters = {"until": self.clock.now() + span(lease), "worker": worker}
+    def renew(self, worker: str, lease: timedelta, *, claimed_at: int | None = None) -> bool:
+        until = self.clock.now() + span(lease)
+        parameters = {"until": until, "claimed_at": claimed_at, "worker": worker}
         with self._connection.own_transaction():
             return self._connection.execute(self.SQL["renew"], parameters).rowcount == 1
 
@@ -273,6 +303,29 @@ class SQLStore(ABC):
                 for end in ends
             ]
 
+    def keep(self, told: Sequence[Told]) -> None:
+        steps = [(each.id, each.attempt, *each.step) for each in told if each.step is not None]
+        lines = [(each.id, each.attempt, *line) for each in told for line in each.lines]
+        with self._connection.own_transaction():
+            if steps:
+                self._keep_steps(steps)
+            if lines:
+                self._keep_lines(lines)
+            for each in told:
+                if each.lines and (each.attempt > 1 or each.lines[-1].number > LINES):
+                    self._connection.execute(self.SQL["trim_lines"], {"job": each.id, "most": LINES})
+
+    def count(self, counts: Sequence[Count]) -> None:
+        now = self.clock.now()
+        with self._connection.own_transaction():
+            for (length, start, task, queue), numbers in rows_of(counts).items():
+                named = dict(zip(COLUMNS, numbers, strict=True))
+                place = {"length": length, "start": start, "task": task, "queue": queue}
+                self._connection.execute(self.SQL["count"], place | named)
+            for length, kept in KEPT.items():
+                before = {"length": length, "before": now - span(kept)}
+                self._connection.execute(self.SQL["prune_statistics"], before)
+
     def cancels(self, worker: str) -> list[tuple[str, int]]:
         return [
             (job, attempt)
@@ -288,12 +341,12 @@ class SQLStore(ABC):
     def rescue(self, worker: str) -> list[Settled]:
         with self._connection.own_transaction():
             rows = self._connection.read(self.SQL["contexts_of"], {"worker": worker})
-            contexts = {job_id: context for job_id, context in rows}  # noqa: C416  # with the types of its columns
+            known = {job_id: named for job_id, *named in rows}
             settled = self.settle(
                 [Ended(job_id, attempt, Lost()) for job_id, attempt in self.running(worker)]
             )
             self._connection.execute(self.SQL["forget"], {"worker": worker})
-            return [each._replace(context=contexts[each.id]) for each in settled]
+            return [Settled(*each[:3], *known[each.id]) for each in settled]
 
     def expire(self) -> list[Settled]:
         settled: list[Settled] = []
@@ -359,12 +412,48 @@ class SQLStore(ABC):
     def attempts(self, job_id: str) -> list[Attempt]:
         return [attempt_record(row) for row in self._connection.read(self.SQL["attempts"], {"job": job_id})]
 
+    def log(self, job_id: str, *, after: tuple[int, int] | None = None, limit: int = LINES) -> list[LogLine]:
+        if after is None:
+            rows = self._connection.read(self.SQL["last_lines"], {"job": job_id, "limit": limit})[::-1]
+        else:
+            place = {"job": job_id, "attempt": after[0], "number": after[1], "limit": limit}
+            rows = self._connection.read(self.SQL["lines"], place)
+        return [log_line(row) for row in rows]
+
+    def watch(self, ids: Collection[str]) -> list[Glimpse]:
+        now = self.clock.now()
+        rows = self._connection.read_named(self.SQL["watched"], {"ids": self._list(ids)})
+        return [glimpse(row, now) for row in rows]
+
+    def statistics(
+        self, since: datetime, until: datetime | None = None, *, step: timedelta = timedelta(minutes=1)
+    ) -> list[Statistics]:
+        micros = span(step)
+        if micros <= 0 or micros % MINUTE:
+            raise ValueError(f"step={step!r}: give whole minutes, or whole hours")
+        length = MINUTE if micros % HOUR else HOUR
+        begin = to_micros(since)
+        end = self.clock.now() + 1 if until is None else to_micros(until)
+        return self._statistics(length, begin - begin % length, end, micros)
+
+    def totals(self) -> list[Statistics]:
+        return self._statistics(EVER, 0, 1, 1)
+
+    def _statistics(self, length: int, since: int, until: int, step: int) -> list[Statistics]:
+        window = {"length": length, "since": since, "until": until, "step": step}
+        rows = self._connection.read(self.SQL["statistics"], window)
+        return [
+            statistics_of(to_instant(start), task, queue, [int(number) for number in numbers])
+            for start, task, queue, *numbers in rows
+        ]
+
     def cancel(self, which: JobFilter) -> list[JobRecord]:
         now = self.clock.now()
         with self._connection.own_transaction(flush=True):
             cancelled = self._change(self.SQL["cancel_queued"], which, State.QUEUED, now)
             asked = self._change(self.SQL["ask_to_cancel"], which, State.RUNNING, now)
-            self._let_go_behind([row[1:] for row in cancelled], now)
+            self._let_go_behind([row[1:3] for row in cancelled], now)
+            self._count_cancelled([row[3:] for row in cancelled], now)
             touched = tuple(row[0] for row in cancelled + asked)
             return self.find(JobFilter(ids=touched), limit=len(touched))
 
@@ -406,6 +495,27 @@ class SQLStore(ABC):
             piece = {"places": self._list(places[start : start + _PIECE].tolist())}
             for job_id, task, luggage, is_running in self._connection.read(self.SQL["live"], piece):
                 yield LiveJob(job_id, task, luggage, bool(is_running))
+
+    def depths(self) -> list[Depth]:
+        jobs: dict[tuple[str, str], int] = defaultdict(int)
+        oldest: dict[str, int] = {}
+        paused: set[str] = set()
+        for queue, view, count, due in self._connection.read(self.SQL["depths"], {"now": self.clock.now()}):
+            if view is None:
+                paused.add(queue)
+            jobs[queue, view or "ready"] += count
+            if view == "ready":
+                oldest[queue] = min(due, oldest.get(queue, due))
+        return [
+            Depth(
+                queue=queue,
+                view=view,
+                jobs=count,
+                oldest=to_instant(oldest[queue]) if view == "ready" and queue in oldest else None,
+                is_paused=queue in paused,
+            )
+            for (queue, view), count in sorted(jobs.items())
+        ]
 
     def counts(self) -> dict[str, int]:
         (row,) = self._connection.read(self.SQL["counts"], {"now": self.clock.now()})
@@ -500,6 +610,25 @@ class SQLStore(ABC):
         names = self._connection.read(self._ready_sql("queues_with_ready", alone=alone))
         return [name for (name,) in names if queues is None or name in queues]
 
+    # ---- what is told and counted, in steps
+
+    @abstractmethod
+    def _keep_steps(self, steps: Sequence[Row]) -> None:
+        """Write how far attempts are: id, attempt, and the fields of a Step."""
+
+    @abstractmethod
+    def _keep_lines(self, lines: Sequence[Row]) -> None:
+        """Write lines of logs: id, attempt, and the fields of a Line."""
+
+    def _count_cancelled(self, jobs: Sequence[Row], now: int) -> None:
+        """No worker sees a queued job end."""
+        counts: dict[Row, Count] = {}
+        for task, queue in jobs:
+            count = counts.setdefault((task, queue), Count(now - now % MINUTE, task, queue, nothing()))
+            count.numbers[PLACE["cancelled"]] += 1
+        if counts:
+            self.count([*counts.values()])
+
     # ---- endings, in steps
 
     def _keep_file(self, end: Ended) -> None:
@@ -510,7 +639,8 @@ class SQLStore(ABC):
     def _insert_added(self, end: Ended) -> None:
         """The jobs that a task added are there once it has succeeded, and only then."""
         if isinstance(end.outcome, Succeeded) and end.outcome.added:
-            self.insert(end.outcome.added)
+            owner = self._one(self.SQL["owner_of"], {"id": end.id})
+            self.insert([job if job.owner else job._replace(owner=owner) for job in end.outcome.added])
 
     def _end_otherwise(self, end: Ended, now: int) -> Ending | None:
         """None when the fence was lost."""
@@ -579,12 +709,12 @@ class SQLStore(ABC):
             return [self._expire(row, now) for row in overdue]
 
     def _expire(self, row: tuple[Any, ...], now: int) -> Settled:
-        seq, job_id, attempt, context, *standing = row
+        seq, job_id, attempt, context, task, queue, *standing = row
         ending = lifecycle.expiry(*standing)
         parameters = {"now": now, "reason": ending.reason, "error": ending.error, "seq": seq}
         changed = self._connection.execute(self.SQL["expire"], parameters)
         self._let_go_behind(changed.fetchall(), now)
-        return Settled(job_id, attempt, ending, context)
+        return Settled(job_id, attempt, ending, context, task, queue)
 
     def _let_go_behind(self, ended: Iterable[tuple[int, str | None]], now: int) -> None:
         """What lies behind jobs that ended while queued. Behind one that itself waited, `_let_go` comes by later."""
@@ -680,7 +810,20 @@ def _storable(text: str | None) -> str | None:
 
 
 def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
-    worker, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving = row
+    (
+        worker,
+        host,
+        premises,
+        pid,
+        queues,
+        slots,
+        started_at,
+        lease_until,
+        room,
+        unknown,
+        leaving,
+        claimed_at,
+    ) = row
     served = json.loads(queues)
     return WorkerRecord(
         id=worker,
@@ -694,6 +837,7 @@ def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
         room=room,
         unknown=tuple(json.loads(unknown)),
         is_leaving=bool(leaving),
+        claimed_at=None if claimed_at is None else to_instant(claimed_at),
     )
 
 

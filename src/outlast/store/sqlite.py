@@ -150,6 +150,14 @@ class SQLiteStore(SQLStore):
             jobs.append(job)
         return jobs
 
+    # ---- what is told
+
+    def _keep_steps(self, steps: Sequence[Row]) -> None:
+        self._execute(SQL["keep_steps"], {"told": json.dumps(steps)})
+
+    def _keep_lines(self, lines: Sequence[Row]) -> None:
+        self._execute(SQL["keep_lines"], {"told": json.dumps(lines)})
+
     # ---- endings
 
     def _succeed(self, ends: Sequence[Ended], now: int) -> Iterator[Ending | None]:
