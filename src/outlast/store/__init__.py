@@ -103,9 +103,75 @@ class JobFilter:
     queue: str | None = None
     task: str | None = None
     ids: tuple[str, ...] | None = None
+    view: str | None = None
+    """Of the queued ones, one of `QUEUED_VIEWS`."""
+    since: datetime | None = None
+    """Added then or later."""
+    until: datetime | None = None
+    """Added before."""
+    text: str | None = None
+    """Part of the arguments as they are stored, in small letters or large."""
+    error: str | None = None
+    """The kind of the last error: what stands before its first colon."""
 
 
 ALL = JobFilter()
+QUEUED_VIEWS = ("ready", "scheduled", "retrying", "waiting", "held")
+"""What a queued job may be, by the names of `Store.counts`."""
+MOST_COUNTED = 10_000
+"""Jobs of one kind that `Store.tally` counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Some of the jobs that match, newest first."""
+
+    jobs: list[JobRecord]
+    next: str | None
+    """The id before which to go on: there may be more."""
+    is_cut: bool = False
+    """Fewer than asked for were found before enough was looked through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many jobs are in each view."""
+
+    counts: dict[str, int]
+    at_least: frozenset[str]
+    """The views that have more than that, or may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureGroup:
+    """Failed jobs of one task with one kind of error."""
+
+    task: str
+    kind: str
+    """What stands before the first colon of the error."""
+    count: int
+    first_at: datetime
+    last_at: datetime
+    last_id: str
+    last_error: str
+    """That of the one that failed last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """The groups of what has failed, the newest first."""
+
+    groups: list[FailureGroup]
+    is_cut: bool
+    """Only the newest of what has ended were looked at: there are too many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The jobs right before and behind one in its request."""
+
+    before: JobRecord | None
+    behind: JobRecord | None
 
 
 class LiveJob(NamedTuple):
@@ -271,6 +337,22 @@ class Store(Protocol):
     def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
         """Jobs that match, newest first; `before` (an id) pages on."""
 
+    def search(self, which: JobFilter, *, limit: int = 50, before: str | None = None) -> Found:
+        """`find` at a cost that has a bound, however many jobs there are and however few match.
+
+        Jobs of a state that few are in are found at once. Else it looks through some of the newest, and says where to
+        go on.
+        """
+
+    def tally(self, which: JobFilter = ALL) -> Tally:
+        """How many jobs are in each view, whatever state the filter has: up to `MOST_COUNTED`, or among the newest."""
+
+    def failures(self) -> Failures:
+        """What has failed, by task and kind of error."""
+
+    def chain(self, job_id: str) -> Chain:
+        """The jobs before and behind this one in its request. Raises JobNotFound."""
+
     def attempts(self, job_id: str) -> list[Attempt]:
         """The attempts of a job that did not succeed, oldest first, with their tracebacks."""
 
@@ -282,6 +364,12 @@ class Store(Protocol):
 
         The attempt number is kept, as are the attempts and the last error; a time to expire that is past is dropped.
         """
+
+    def delete(self, which: JobFilter) -> Pruned:
+        """Delete those that have ended, with their attempts. One that others still wait behind stays."""
+
+    def copy(self, job_id: str, new_id: str, luggage: str) -> None:
+        """Add a job like this one, to run at once with these arguments. Flushed. Raises JobNotFound."""
 
     def queues(self) -> list[QueueRecord]: ...
 

@@ -32,6 +32,8 @@ class PostgresStore(SQLStore):
 
     SQL = SQL
     ID_IS_ONE_OF = "id = ANY(CAST(:ids AS text[]))"
+    HAS_TEXT = "strpos(lower(luggage), CAST(:text AS text)) > 0"
+    ERROR_IS_OF = "split_part(error, ':', 1) = CAST(:error AS text)"
     IN_STATE: ClassVar = {state: f"state = '{state}'" for state in State}
 
     def __init__(

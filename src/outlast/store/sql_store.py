@@ -25,7 +25,12 @@ from outlast.lifecycle import Ending, Standing
 from outlast.store import (
     ALL,
     MOST_AHEAD,
+    MOST_COUNTED,
+    Chain,
     Circumstances,
+    FailureGroup,
+    Failures,
+    Found,
     Hand,
     JobFilter,
     Listener,
@@ -33,6 +38,7 @@ from outlast.store import (
     Pruned,
     QueueRecord,
     Settled,
+    Tally,
     WorkerRecord,
 )
 from outlast.store.rows import attempt_record, job_record, outcome_word
@@ -41,6 +47,17 @@ PROMOTED = 1000
 """Due jobs made ready by one claim, at most: the next claim makes the next ones ready."""
 _EXPIRED = 1000
 """Jobs expired in one commit, at most."""
+_WINDOW = 10_000
+_WINDOWS = 5
+"""Places looked through by one search, at most: so many times so many."""
+_GROUPS = 200
+"""Groups of failures told of."""
+_FEW = MOST_COUNTED
+"""Jobs of a state that are looked through by its index."""
+_DISORDER = 1000
+"""Places by which jobs may lie apart from the order they were added in."""
+_TOP = 2**62
+_VIEWS = ("scheduled", "retrying", "waiting", "held", "ready", "running", "succeeded", "failed", "cancelled")
 _PIECE = 500
 """Live jobs read at a time: their arguments may take a megabyte each."""
 
@@ -103,6 +120,10 @@ class SQLStore(ABC):
     """The condition that finds the jobs in a state."""
     ID_IS_ONE_OF: ClassVar[str]
     """The condition on `id` that takes a list `:ids`."""
+    HAS_TEXT: ClassVar[str]
+    """The condition that the arguments have `:text` in them."""
+    ERROR_IS_OF: ClassVar[str]
+    """The condition that the last error is of the kind `:error`."""
 
     def __init__(self, connection: Connection, url: str, clock: Clock, dice: Callable[[], float]) -> None:
         self._connection = connection
@@ -295,7 +316,7 @@ class SQLStore(ABC):
         parameters = {"before": self.clock.now() - span(keep), "state": state, "limit": limit}
         with self._connection.own_transaction():
             pruned = self._connection.execute(self.SQL["prune"], parameters).fetchall()
-        return Pruned(len(pruned), [name for (files,) in pruned if files for name in json.loads(files)])
+        return _pruned(pruned)
 
     def files_in_use(self, names: Collection[str]) -> set[str]:
         return {
@@ -330,13 +351,44 @@ class SQLStore(ABC):
             )
 
     def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
-        conditions, parameters = self._conditions(which, which.state)
+        conditions, parameters = self._conditions(which, _state_of(which))
         if before is not None:
             conditions += f" AND seq < ({self.SQL['place_of']})"
         now = self.clock.now()
         sql = self.SQL["find"].replace("{which}", conditions)
         rows = self._connection.read_named(sql, parameters | {"before": before, "limit": limit})
         return [job_record(row, now) for row in rows]
+
+    def search(self, which: JobFilter, *, limit: int = 50, before: str | None = None) -> Found:
+        state = _state_of(which)
+        if which.ids is not None or (state is not None and self._are_few(state)):
+            jobs = self.find(which, limit=limit + 1, before=before)
+            return Found(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None)
+        return self._search_newest(which, limit, self._beginning(which, before))
+
+    def tally(self, which: JobFilter = ALL) -> Tally:
+        anything = replace(which, state=None, view=None)
+        if anything == ALL:
+            return self._tally_all()
+        return self._tally_among(anything, self._newest(None) - _WINDOW * _WINDOWS)
+
+    def failures(self) -> Failures:
+        few = self._are_few(State.FAILED)
+        which = self.IN_STATE[State.FAILED] if few else _NEWEST_FAILED
+        rows = self._connection.read(
+            self.SQL["failures"].replace("{which}", which),
+            {"limit": _GROUPS, "most": _WINDOW * _WINDOWS},
+        )
+        return Failures([_failure_group(row) for row in rows], is_cut=not few)
+
+    def chain(self, job_id: str) -> Chain:
+        with self._connection.moment():
+            self.get(job_id)
+            [place] = self._connection.read_named(self.SQL["place"], {"id": job_id})
+            before = self._one(self.SQL["close_before"], {"id": job_id, "seq": place["seq"]})
+            behind = self._one(self.SQL["behind"], {"id": job_id})
+            found = {job.id: job for job in self.find(JobFilter(ids=(before or "", behind or "")))}
+            return Chain(found.get(before), found.get(behind))
 
     def attempts(self, job_id: str) -> list[Attempt]:
         return [attempt_record(row) for row in self._connection.read(self.SQL["attempts"], {"job": job_id})]
@@ -356,6 +408,17 @@ class SQLStore(ABC):
             failed = self._change(self.SQL["retry"], which, State.FAILED, now)
             cancelled = self._change(self.SQL["retry"], which, State.CANCELLED, now)
         return [job_id for (job_id,) in failed + cancelled]
+
+    def delete(self, which: JobFilter) -> Pruned:
+        with self._connection.own_transaction(flush=True):
+            deleted = self._change(self.SQL["delete"], which, which.state, self.clock.now())
+        return _pruned(deleted)
+
+    def copy(self, job_id: str, new_id: str, luggage: str) -> None:
+        parameters = {"id": job_id, "new_id": new_id, "luggage": luggage, "now": self.clock.now()}
+        with self._connection.own_transaction(flush=True):
+            if not self._connection.execute(self.SQL["copy"], parameters).rowcount:
+                self.get(job_id)
 
     def queues(self) -> list[QueueRecord]:
         paused: dict[str, int | None] = {}
@@ -403,6 +466,94 @@ class SQLStore(ABC):
             "failed": failed,
             "cancelled": cancelled,
         }
+
+    # ---- searching, in steps
+
+    def _are_few(self, state: State) -> bool:
+        """Whether all jobs of a state can be had by its index. Those that succeeded have none."""
+        if state is State.SUCCEEDED:
+            return False
+        return len(self._connection.read(self.SQL[f"some_{state}"], {"limit": _FEW + 1})) <= _FEW
+
+    def _beginning(self, which: JobFilter, before: str | None) -> int | None:
+        """The place below which to look: below that id, and no later than the filter's time. None: at the newest."""
+        place = None if before is None else self._one(self.SQL["place_of"], {"before": before}) or 0
+        if which.until is None:
+            return place
+        until = self._place_at(to_micros(which.until))
+        return until if place is None else min(place, until)
+
+    def _place_at(self, instant: int) -> int:
+        """Above all jobs added before then, near enough: rows lie in the order they were committed in."""
+        low, high = 0, self._newest(None) + 1
+        while low < high:
+            middle = (low + high) // 2
+            found = self._connection.read(self.SQL["added_at"], {"place": middle})
+            if found and found[0][1] >= instant:
+                high = found[0][0]
+            else:
+                low = middle + 1
+        return low + _DISORDER
+
+    def _newest(self, start: int | None) -> int:
+        """The highest place, below one if given; 0 where there is none."""
+        sql = self.SQL["newest_place"]
+        return self._one(sql, {"start": _TOP if start is None else start}) or 0
+
+    def _search_newest(self, which: JobFilter, limit: int, start: int | None) -> Found:
+        """Through windows of places. What no longer has rows is leapt over."""
+        jobs: list[JobRecord] = []
+        conditions, parameters = self._conditions(which, _state_of(which), is_window=True)
+        sql = self.SQL["find"].replace("{which}", f"seq <= :top AND seq >= :floor AND {conditions}")
+        now = self.clock.now()
+        top = self._newest(start)
+        for _ in range(_WINDOWS):
+            floor = max(0, top - _WINDOW)
+            window = {"top": top, "floor": floor, "limit": limit + 1 - len(jobs), "now": now}
+            jobs += [job_record(row, now) for row in self._connection.read_named(sql, parameters | window)]
+            if len(jobs) > limit:
+                return Found(jobs[:limit], jobs[limit - 1].id)
+            if self._is_too_old(which, floor):
+                return Found(jobs, None)
+            top = self._newest(floor)
+            if not top:
+                return Found(jobs, None)
+        return Found(jobs, self._one(self.SQL["place_looked_to"], {"floor": floor}), is_cut=True)
+
+    def _is_too_old(self, which: JobFilter, floor: int) -> bool:
+        """Whether all that lie below were added before the filter's time."""
+        if which.since is None:
+            return False
+        found = self._connection.read(self.SQL["added_at"], {"place": floor - _DISORDER})
+        return not found or found[0][1] < to_micros(which.since)
+
+    def _tally_all(self) -> Tally:
+        parameters = {"most": MOST_COUNTED, "now": self.clock.now()}
+        (row,) = self._connection.read(self.SQL["tally"], parameters)
+        ready, due, held, waiting, scheduled, retrying, running, failed, cancelled, ended = row
+        counts = {
+            "scheduled": scheduled,
+            "retrying": retrying,
+            "waiting": waiting,
+            "held": held,
+            "ready": min(MOST_COUNTED, ready + due),
+            "running": running,
+            "succeeded": min(MOST_COUNTED, ended - failed - cancelled),
+            "failed": failed,
+            "cancelled": cancelled,
+        }
+        return Tally(counts, frozenset(view for view, count in counts.items() if count >= MOST_COUNTED))
+
+    def _tally_among(self, which: JobFilter, floor: int) -> Tally:
+        conditions, parameters = self._conditions(which, None)
+        if which.ids is None:
+            conditions = f"seq >= :floor AND {conditions}"
+        sql = self.SQL["tally_among"].replace("{which}", conditions)
+        now = self.clock.now()
+        found = self._connection.read(sql, parameters | {"floor": floor, "now": now})
+        counts = dict.fromkeys(_VIEWS, 0) | dict(found)
+        is_all = which.ids is not None or self._newest(floor) == 0 or self._is_too_old(which, floor)
+        return Tally(counts, frozenset() if is_all else frozenset(counts))
 
     # ---- what surrounds a job, in steps
 
@@ -566,30 +717,66 @@ class SQLStore(ABC):
     def _ready_sql(self, name: str, *, alone: bool) -> str:
         return _of_ready(self.SQL[name], alone)
 
-    def _conditions(self, which: JobFilter, state: State | None) -> tuple[str, dict[str, Any]]:
-        return self.conditions(which, state), {
+    def _conditions(
+        self, which: JobFilter, state: State | None, *, is_window: bool = False
+    ) -> tuple[str, dict[str, Any]]:
+        return self.conditions(which, state, is_window=is_window), {
             "queue": which.queue,
             "task": which.task,
             "ids": self._list(which.ids),
+            "since": None if which.since is None else to_micros(which.since),
+            "until": None if which.until is None else to_micros(which.until),
+            "text": None if which.text is None else which.text.lower(),
+            "error": which.error,
+            "now": self.clock.now(),
         }
 
     @classmethod
-    def conditions(cls, which: JobFilter, state: State | None) -> str:
-        """What a statement says for `{which}`."""
-        return " AND ".join(cls._each_condition(which, state))
+    def conditions(cls, which: JobFilter, state: State | None, *, is_window: bool = False) -> str:
+        """What a statement says for `{which}`. `is_window`: where it goes by places, and not by a state's index."""
+        return " AND ".join(cls._each_condition(which, state, is_window or which.ids is not None))
 
     @classmethod
-    def _each_condition(cls, which: JobFilter, state: State | None) -> Iterator[str]:
+    def _each_condition(cls, which: JobFilter, state: State | None, is_placed: bool) -> Iterator[str]:
         yield "true"
         if which.ids is not None:
             yield cls.ID_IS_ONE_OF
         if state is not None:
             # An expression keeps SQLite from going by the state where it is to go by the ids.
-            yield cls.IN_STATE[state] if which.ids is None else f"state || '' = '{state}'"
-        if which.queue is not None:
-            yield "queue = :queue"
-        if which.task is not None:
-            yield "task = :task"
+            yield f"state || '' = '{state}'" if is_placed else cls.IN_STATE[state]
+        for name, condition in _CONDITIONS.items():
+            if getattr(which, name) is not None:
+                yield condition
+        if which.view is not None:
+            yield _IN_VIEW[which.view]
+        if which.text is not None:
+            yield cls.HAS_TEXT
+        if which.error is not None:
+            yield cls.ERROR_IS_OF
+
+
+_CONDITIONS = {
+    "queue": "queue = :queue",
+    "task": "task = :task",
+    "since": "created_at >= :since",
+    "until": "created_at < :until",
+}
+_NEWEST_FAILED = (
+    "seq IN (SELECT seq FROM jobs WHERE finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT :most)"
+    " AND state || '' = 'failed'"
+)
+_FREE = "state || '' = 'queued' AND held_by IS NULL AND waiting = 0"
+_IN_VIEW = {
+    "held": "state || '' = 'queued' AND held_by IS NOT NULL",
+    "waiting": "state || '' = 'queued' AND held_by IS NULL AND waiting = 1",
+    "ready": f"{_FREE} AND (ready > 0 OR run_at <= :now)",
+    "scheduled": f"{_FREE} AND ready = 0 AND run_at > :now AND failures = 0",
+    "retrying": f"{_FREE} AND ready = 0 AND run_at > :now AND failures > 0",
+}
+
+
+def _state_of(which: JobFilter) -> State | None:
+    return which.state if which.view is None else State.QUEUED
 
 
 def _ready(alone: bool) -> int:
@@ -635,6 +822,23 @@ def _keeps_its_place(outcome: Outcome) -> bool:
 def _storable(text: str | None) -> str | None:
     """An error may quote a file name that is no Unicode; the database keeps only what is."""
     return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _pruned(rows: list[Row]) -> Pruned:
+    return Pruned(len(rows), [name for (files,) in rows if files for name in json.loads(files)])
+
+
+def _failure_group(row: Row) -> FailureGroup:
+    task, kind, count, first_at, last_at, last_id, error = row
+    return FailureGroup(
+        task=task,
+        kind=kind,
+        count=count,
+        first_at=to_instant(first_at),
+        last_at=to_instant(last_at),
+        last_id=last_id,
+        last_error=error,
+    )
 
 
 def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:

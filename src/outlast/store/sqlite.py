@@ -42,6 +42,8 @@ class SQLiteStore(SQLStore):
 
     SQL = SQL
     ID_IS_ONE_OF = "id IN (SELECT value FROM json_each(:ids))"
+    HAS_TEXT = "instr(lower(luggage), :text) > 0"
+    ERROR_IS_OF = "substr(error, 1, instr(error || ':', ':') - 1) = :error"
     # The newest first, by the indexes of those that are few. What has succeeded is most of all: found by looking.
     IN_STATE: ClassVar = {
         State.QUEUED: (

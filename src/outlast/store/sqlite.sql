@@ -194,6 +194,107 @@ SELECT coalesce(
     (SELECT seq FROM jobs WHERE id < :before ORDER BY id DESC LIMIT 1) + 1
 )
 
+-- name: some_queued
+SELECT 1 FROM jobs WHERE ready > 0 UNION ALL SELECT 1 FROM jobs WHERE ready = 0 AND state = 'queued' LIMIT :limit
+
+-- name: some_running
+SELECT 1 FROM jobs WHERE worker IS NOT NULL LIMIT :limit
+
+-- name: some_failed
+SELECT 1 FROM jobs WHERE state = 'failed' LIMIT :limit
+
+-- name: some_cancelled
+SELECT 1 FROM jobs WHERE state = 'cancelled' LIMIT :limit
+
+-- name: newest_place
+SELECT max(seq) FROM jobs WHERE seq < :start
+
+-- name: place_looked_to
+SELECT id FROM jobs WHERE seq >= :floor ORDER BY seq LIMIT 1
+
+-- name: added_at
+-- The nearest job at or below a place, and when it was added.
+SELECT seq, created_at FROM jobs WHERE seq <= :place ORDER BY seq DESC LIMIT 1
+
+-- name: tally_among
+SELECT view, count(*)
+FROM (
+    SELECT CASE
+            WHEN state <> 'queued' THEN state
+            WHEN held_by IS NOT NULL THEN 'held'
+            WHEN waiting = 1 THEN 'waiting'
+            WHEN ready > 0 OR run_at <= :now THEN 'ready'
+            WHEN failures = 0 THEN 'scheduled'
+            ELSE 'retrying'
+        END AS view
+    FROM jobs
+    WHERE {which}
+) AS viewed
+GROUP BY view
+
+-- name: tally
+SELECT
+    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE ready > 0 LIMIT :most)),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM jobs
+        WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at <= :now LIMIT :most
+    )),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM jobs WHERE ready = 0 AND state = 'queued' AND held_by IS NOT NULL LIMIT :most
+    )),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM jobs WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 1 LIMIT :most
+    )),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM jobs
+        WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at > :now AND failures = 0
+        LIMIT :most
+    )),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM jobs
+        WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at > :now AND failures > 0
+        LIMIT :most
+    )),
+    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE worker IS NOT NULL LIMIT :most)),
+    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'failed' LIMIT :most)),
+    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'cancelled' LIMIT :most)),
+    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE finished_at IS NOT NULL LIMIT 3 * :most))
+
+-- name: failures
+-- Beside max() SQLite takes the other columns from the row that has it.
+SELECT task, kind, count(*), min(finished_at), max(finished_at), id, error
+FROM (
+    SELECT task, substr(error, 1, instr(error || ':', ':') - 1) AS kind, finished_at, id, error
+    FROM jobs
+    WHERE {which}
+)
+GROUP BY task, kind
+ORDER BY max(finished_at) DESC, task, kind
+LIMIT :limit
+
+-- name: behind
+SELECT next_id FROM jobs WHERE id = :id
+
+-- name: close_before
+SELECT id FROM jobs WHERE seq < :seq AND seq >= :seq - 1000 AND next_id = :id ORDER BY seq DESC LIMIT 1
+
+-- name: delete
+DELETE FROM jobs
+WHERE finished_at IS NOT NULL AND waiting = 0 AND {which}
+RETURNING files
+
+-- name: copy
+INSERT INTO jobs (
+    id, task, queue, priority, luggage, files, context, created_at, run_at, expires_at, timeout, max_attempts, retry,
+    at_most_once, next_id, waiting, held_by, ready
+)
+SELECT
+    :new_id, task, queue, priority, :luggage, files, context, :now, :now, NULL, timeout, max_attempts, retry,
+    at_most_once, NULL, 0, NULL, 1
+FROM jobs
+WHERE id = :id
+ON CONFLICT (id) DO NOTHING
+
 -- name: attempts
 SELECT job_id, attempt, outcome, error, traceback, worker, started_at, ended_at
 FROM attempts
