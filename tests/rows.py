@@ -15,6 +15,7 @@ def row(now: int, **fields: Any) -> NewJob:
         luggage="{}",
         files=None,
         context=None,
+        owner=None,
         created_at=now,
         run_at=now,
         expires_at=None,

@@ -56,6 +56,8 @@ class NewJob(NamedTuple):
     stored, what they are stored from: `outlast.files.cargo`."""
     context: str | None
     """What travels with it beside its arguments, as JSON: trace, request id, context variables."""
+    owner: str | None
+    """Whose it is for those who ask over HTTP; None: nobody's."""
     created_at: int
     run_at: int
     """When it may start; equal to `created_at` unless it was delayed."""
@@ -87,6 +89,9 @@ class Claimed(NamedTuple):
     """1 when a child died with it: it runs alone until cleared."""
     context: str | None
     """What travelled with it beside its arguments."""
+    queue: str = "default"
+    run_at: int = 0
+    """When it was due (µs)."""
 
 
 # ---- outcomes: what one attempt came to ----------------------------------------------------------------------------
@@ -174,7 +179,77 @@ class Ended(NamedTuple):
     outcome: Outcome
 
 
+# ---- what a running attempt tells ----------------------------------------------------------------------------------
+
+
+class Line(NamedTuple):
+    """One line that an attempt wrote, as it goes to the store."""
+
+    number: int
+    """From 1 in each attempt. Lines that were too many to be kept leave a gap."""
+    at: int
+    """When (µs)."""
+    level: int
+    """As `logging` numbers it."""
+    logger: str
+    text: str
+
+
+class Step(NamedTuple):
+    """How far an attempt says it is, as it goes to the store."""
+
+    done: int
+    total: int | None
+    note: str | None
+    at: int
+    """When it said so (µs)."""
+
+
+class Told(NamedTuple):
+    """What one attempt has told since it was last heard: the fence, and the newest of each."""
+
+    id: str
+    attempt: int
+    step: Step | None
+    lines: list[Line]
+
+
 # ---- what people are told ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the latest attempt of a job says it is."""
+
+    done: int
+    total: int | None
+    """What `done` is when all is done; None when nobody knows."""
+    note: str | None
+    """What it is doing, in its own words."""
+    at: datetime
+    """When it said so."""
+
+    @property
+    def share(self) -> float | None:
+        """What part is done, from 0 to 1; None when the total is not known."""
+        if self.total is None:
+            return None
+        return min(1.0, self.done / self.total) if self.total else 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """A line that an attempt of a job wrote."""
+
+    attempt: int
+    number: int
+    """From 1 in each attempt. Lines that were too many to be kept leave a gap."""
+    at: datetime
+    level: int
+    """As `logging` numbers it: 20 for INFO, 40 for ERROR."""
+    logger: str
+    """The name of the logger; `stdout` for what was printed."""
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +282,10 @@ class JobRecord:
     note: str | None
     """Why it was last put back, if it was."""
     luggage: str
+    owner: str | None
+    """Whose it is for those who ask over HTTP; None: nobody's."""
+    progress: Progress | None
+    """What its latest attempt said of itself, if it did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,8 @@ class TaskOptions:
     """When a job that has not started is too late to be useful: after this long, or at this instant."""
     at_most_once: bool = False
     """Never run a second time what has begun, even if a crash cut it short."""
+    owner: str | None = None
+    """Whose a job is, for those who ask over HTTP. None: of whoever made the request, where the queue has `owner=`."""
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -75,6 +77,7 @@ class GivenOptions(TypedDict, total=False):
     run_at: datetime | None
     expires: timedelta | datetime | None
     at_most_once: bool
+    owner: str | None
 
 
 NAMES = tuple(field.name for field in fields(TaskOptions))
@@ -105,6 +108,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "run_at": (datetime, type(None)),
     "expires": (timedelta, datetime, type(None)),
     "at_most_once": (bool,),
+    "owner": (str, type(None)),
 }
 _CURES = {
     timedelta: "a timedelta, such as timedelta(seconds=30)",
@@ -124,6 +128,8 @@ def _check_types(options: TaskOptions) -> None:
 def _check_values(options: TaskOptions) -> None:
     if not options.queue:
         raise OptionRefused("queue='': a queue needs a name")
+    if options.owner == "":
+        raise OptionRefused("owner='': give the owner's id, or leave it out")
     if options.max_attempts is not None and options.max_attempts < 1:
         raise OptionRefused(f"max_attempts={options.max_attempts}: a job needs at least one attempt")
     for name in ("timeout", "expires"):

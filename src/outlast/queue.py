@@ -508,7 +508,7 @@ def _chained(jobs: list[NewJob], held_by: str | None) -> list[NewJob]:
         if job.run_at != job.created_at:
             rows.append(job._replace(held_by=held_by))
         else:
-            rows.append(NewJob._make((*job[:14], behind, 1, held_by)))
+            rows.append(NewJob._make((*job[:15], behind, 1, held_by)))
             behind = job.id
     rows.reverse()
     first = next((number for number, job in enumerate(rows) if job.waiting), None)

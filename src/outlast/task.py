@@ -172,7 +172,7 @@ class Call(Generic[P, R]):
         settings = self.settings
         what = (new_id(), name, settings.queue, settings.priority)
         cargo = Cargo()
-        carried = (self._pack(args, kwargs, limit=limit, cargo=cargo), cargo or None, context)
+        carried = (self._pack(args, kwargs, limit=limit, cargo=cargo), cargo or None, context, settings.owner)
         run_at = now + self._delay if self._run_at is None else max(now, self._run_at)
         expires = self._expires_at if self._expires_in is None else now + self._expires_in
         return NewJob._make((*what, *carried, now, run_at, expires, *self._row))

@@ -470,6 +470,7 @@ class House:
             luggage="{" + ",".join(packed) + "}",
             files=None,
             context=None,
+            owner=None,
             created_at=now,
             run_at=max(now, run_at),
             expires_at=now + span(given.expires) if isinstance(given.expires, timedelta) else None,

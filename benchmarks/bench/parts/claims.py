@@ -79,7 +79,24 @@ def _claim(store: Store) -> float:
 
 def _row(now: int) -> NewJob:
     return NewJob(
-        new_id(), "app:task", "default", 0, "{}", None, None, now, now, None, None, 5, None, 0, None, 0, None
+        new_id(),
+        "app:task",
+        "default",
+        0,
+        "{}",
+        None,
+        None,
+        None,
+        now,
+        now,
+        None,
+        None,
+        5,
+        None,
+        0,
+        None,
+        0,
+        None,
     )
 
 

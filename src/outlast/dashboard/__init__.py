@@ -1,7 +1,7 @@
 """The dashboard: pages about the jobs of a queue, drawn by the server. It calls public methods of the queue alone.
 
-`gate` decides what reaches it, `site` ties pages and actions together, `asking` reads the store for them, `charts` works
-out the pictures and `drawing` fills the templates. Loaded when `queue.dashboard()` is called, and not before.
+`gate` decides what reaches it, `site` ties pages and actions together, `asking` reads the store for them, `charts`
+works out the pictures and `drawing` fills the templates. Loaded when `queue.dashboard()` is called, and not before.
 """
 
 from __future__ import annotations

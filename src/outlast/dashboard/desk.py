@@ -1,10 +1,10 @@
-"""What every page needs at hand: the queue, and the answers of this second, so that many viewers cost as much as one."""
+"""What every page needs at hand: the queue, and the answers of this second: many viewers cost as much as one."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from outlast.clock import steady
 from outlast.queue import TaskQueue
@@ -40,7 +40,8 @@ class Desk:
             asking.add_done_callback(_seen)
             self._answers = {k: kept for k, kept in self._answers.items() if now < kept[0]}
             self._answers[key] = (now + _FRESH, asking)
-        return await asyncio.shield(asking)  # type: ignore[return-value]
+        answer: T = await asyncio.shield(cast("asyncio.Task[T]", asking))
+        return answer
 
     async def _ask(self, ask: Callable[[Store], object]) -> object:
         return await self.queue.aask(ask)

@@ -25,6 +25,8 @@ _HEADERS = {
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _OF_PROXIES = ("forwarded", "via", "x-real-ip", "cf-connecting-ip", "true-client-ip", "x-client-ip")
 _CURE = "To open it to others, say who may come in: queue.dashboard(auth=…), a dependency of your app."
+_NO_AUTH = "This dashboard has no `auth`, so it answers"
+_OWN = "What changes something must come from a page of this dashboard, and this request"
 
 Refuse = Callable[[int, str, str], ASGIApp]
 """What answers with a status, a title and a text."""
@@ -54,10 +56,7 @@ class Gate:
         await (self._refusal(scope) or self._app)(scope, receive, guarded)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
-        if self._is_open or _is_static(scope):  # nothing that anybody may not know
-            why = None
-        else:
-            why = why_not_local(scope)
+        why = None if self._is_open or _is_static(scope) else why_not_local(scope)
         if why is not None:
             return self._refuse(403, "Only from this machine", f"{why} {_CURE}")
         why = why_not_own(scope)
@@ -67,22 +66,20 @@ class Gate:
 def why_not_local(scope: Scope) -> str | None:
     """Why a request is not plainly that of a browser on this machine; None if it is.
 
-    A proxy on this machine is a client on this machine: what proxies add gives it away, and the name they are called by.
+    A proxy on this machine is a client on this machine: what proxies add gives it away, or the name it is called by.
     """
     headers = Headers(scope=scope)
     client = (scope.get("client") or ("",))[0]
     if not _is_loopback(client):
-        return f"This dashboard has no `auth`, so it answers this machine alone, and this request comes from {client or 'a socket'}."
+        return f"{_NO_AUTH} this machine alone, and this request comes from {client or 'a socket'}."
     added = [name for name in headers if name in _OF_PROXIES or name.startswith("x-forwarded-")]
     if added or scope.get("http_version") == "1.0":
         by = f"the header {added[0]}" if added else "HTTP/1.0"
-        return f"This dashboard has no `auth`, so it answers this machine alone, and this request came through a proxy ({by})."
+        return f"{_NO_AUTH} this machine alone, and this request came through a proxy ({by})."
     host = _host(headers.get("host", ""))
     if host != "localhost" and not host.endswith(".localhost") and not _is_loopback(host):
-        return (
-            "This dashboard has no `auth`, so it answers only under the name localhost or 127.0.0.1, "
-            f"and this request asks for {host or 'no host'!r}."
-        )
+        asked = host or "no name"
+        return f"{_NO_AUTH} only to the name localhost or 127.0.0.1, and this request asks for {asked}."
     return None
 
 
@@ -93,10 +90,10 @@ def why_not_own(scope: Scope) -> str | None:
         return None
     if told is None:
         return (
-            "What changes something must come from a page of this dashboard, and this request does not say where it comes "
-            "from (no header Sec-Fetch-Site). Browsers say so over HTTPS and on localhost: serve the dashboard there."
+            f"{_OWN} does not say where it comes from (no header Sec-Fetch-Site). Browsers say so over HTTPS and on "
+            "localhost: serve the dashboard there."
         )
-    return f"What changes something must come from a page of this dashboard, and this request comes from elsewhere ({told})."
+    return f"{_OWN} comes from elsewhere ({told})."
 
 
 def _is_static(scope: Scope) -> bool:

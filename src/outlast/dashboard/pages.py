@@ -1,4 +1,4 @@
-"""The pages: for each its address, what it is asked for, and its template. Reading is `asking`'s, changing `actions`'."""
+"""The pages: for each its address, what it is asked for, and its template. Changing things is for `actions`."""
 
 from __future__ import annotations
 

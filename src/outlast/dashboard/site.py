@@ -1,8 +1,8 @@
-"""Pages and actions as one app within the user's app: its dependencies are solved, and its errors told, as the user's are."""
+"""Pages and actions as one app within the user's app, which solves dependencies and tells errors as the user's does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -38,8 +38,8 @@ def site_of(
     site.include_router(actions_of(desk))
     site.add_api_route("/static/{name}", _static, response_class=Response)
     site.user_middleware = [
-        Middleware(Gate, is_open=auth is not None, refuse=_refusal),  # type: ignore[arg-type]
-        Middleware(_WithinApp, parent=queue.app),  # type: ignore[arg-type]
+        Middleware(Gate, is_open=auth is not None, refuse=_refusal),
+        Middleware(_WithinApp, parent=queue.app),
     ]
     return site
 
@@ -61,13 +61,13 @@ class _Site(FastAPI):
         pass
 
     @property
-    def exception_handlers(self) -> MutableMapping[Any, Any]:  # type: ignore[override]
+    def exception_handlers(self) -> dict[Any, Any]:
         """Asked for when the first request comes: by then the parent has all of its own."""
         theirs = {} if self._parent is None else self._parent.exception_handlers
         return {**self._own_handlers, **theirs, **_HANDLERS}
 
     @exception_handlers.setter
-    def exception_handlers(self, handlers: MutableMapping[Any, Any]) -> None:
+    def exception_handlers(self, handlers: Mapping[Any, Any]) -> None:
         self._own_handlers = dict(handlers)
 
 

@@ -16,8 +16,9 @@ from typing import NamedTuple, Protocol
 from outlast.address import address_of, is_postgres
 from outlast.clock import Clock, SystemClock
 from outlast.errors import StoreUnusable
-from outlast.job import Attempt, Claimed, Ended, JobRecord, NewJob, State
+from outlast.job import Attempt, Claimed, Ended, JobRecord, LogLine, NewJob, Progress, State, Told
 from outlast.lifecycle import Ending
+from outlast.statistics import Count, Statistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,8 @@ class WorkerRecord:
     """Tasks of queued jobs that its code does not have."""
     is_leaving: bool = False
     """It claims no more by itself."""
+    claimed_at: datetime | None = None
+    """When it last asked the store for jobs and was answered, or had no room for any, as of its last renewal."""
 
     def serves(self, queue: str) -> bool:
         """Whether it takes jobs of this queue."""
@@ -174,6 +177,23 @@ class Chain:
     behind: JobRecord | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glimpse:
+    """Of a job that is being watched: what may have changed."""
+
+    id: str
+    state: State
+    view: str
+    attempt: int
+    progress: Progress | None
+    last_line: tuple[int, int] | None
+    """Attempt and number of the last line of its log."""
+
+
+LINES = 1000
+"""Lines kept of a job's log: the last ones."""
+
+
 class LiveJob(NamedTuple):
     """Of a job that is queued or running: what its code must know to run it."""
 
@@ -192,6 +212,9 @@ class Settled(NamedTuple):
     """None when the fence was lost: another attempt has begun, or the job has ended; nothing was written."""
     context: str | None = None
     """What it travels with, where nobody had it in hand: after a rescue, and when it expired."""
+    task: str | None = None
+    """Of what and where it is a job, where nobody had it in hand."""
+    queue: str | None = None
 
 
 class Pruned(NamedTuple):
@@ -253,8 +276,9 @@ class Store(Protocol):
     def enter(self, worker: WorkerRecord) -> None:
         """Make a worker known."""
 
-    def renew(self, worker: str, lease: timedelta) -> bool:
-        """Prolong its lease from now. False when the store no longer knows it (it was taken for dead)."""
+    def renew(self, worker: str, lease: timedelta, *, claimed_at: int | None = None) -> bool:
+        """Prolong its lease from now, and say when it last claimed (µs), if it has. False when the store no longer
+        knows it (it was taken for dead)."""
 
     def report(
         self, worker: str, *, room: int, unknown: Collection[str] = (), is_leaving: bool = False
@@ -301,6 +325,13 @@ class Store(Protocol):
 
         Returns one Settled for each, in the same order.
         """
+
+    def keep(self, told: Sequence[Told]) -> None:
+        """Write what attempts tell of themselves, each fenced by (id, attempt, running): what was told by one that has
+        lost the fence changes nothing. Of a job's lines the last `LINES` are kept. Idempotent."""
+
+    def count(self, counts: Sequence[Count]) -> None:
+        """Add what a worker has counted to the statistics; delete those that are too old."""
 
     def cancels(self, worker: str) -> list[tuple[str, int]]:
         """(id, attempt) of this worker's running jobs that somebody asked to cancel."""
@@ -355,6 +386,22 @@ class Store(Protocol):
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """The attempts of a job that did not succeed, oldest first, with their tracebacks."""
+
+    def log(self, job_id: str, *, after: tuple[int, int] | None = None, limit: int = LINES) -> list[LogLine]:
+        """The last lines that a job wrote, oldest first; with `after` (attempt, number), the first ones behind that."""
+
+    def watch(self, ids: Collection[str]) -> list[Glimpse]:
+        """What may have changed of these jobs, in no order. One that is not there is left out."""
+
+    def statistics(
+        self, since: datetime, until: datetime | None = None, *, step: timedelta = timedelta(minutes=1)
+    ) -> list[Statistics]:
+        """What was counted from `since` on, for each step of time, task and queue, oldest first; what counts nothing is
+        left out. `step`: whole minutes (known for 48 hours), or whole hours (for 30 days); counted from midnight UTC.
+        """
+
+    def totals(self) -> list[Statistics]:
+        """What was counted of each task in each queue since the store was made: numbers that only rise."""
 
     def cancel(self, which: JobFilter) -> list[JobRecord]:
         """Cancel queued jobs at once and ask running ones to stop. Returns those it touched, as they are now."""

@@ -12,13 +12,14 @@ from typing import Any, ClassVar
 
 from outlast.address import address_of
 from outlast.clock import Clock
-from outlast.job import Claimed, Ended, NewJob, State
+from outlast.job import Claimed, Ended, Line, NewJob, State, Step
 from outlast.lifecycle import Ending
 from outlast.store import Settled
 from outlast.store.named_sql import named_sql
 from outlast.store.postgres_connection import PostgresConnection
 from outlast.store.postgres_listener import PostgresListener, channel_of
-from outlast.store.sql_store import Row, SQLStore, Wanted, is_ready_at_once, result_of, success_of
+from outlast.store.sql_search import Row
+from outlast.store.sql_store import SQLStore, Wanted, is_ready_at_once, result_of, success_of
 
 SQL = named_sql("postgres.sql")
 
@@ -57,9 +58,7 @@ class PostgresStore(SQLStore):
     def insert(self, jobs: Sequence[NewJob]) -> None:
         if not jobs:
             return
-        columns: dict[str, list[Any]] = {
-            name: list(column) for name, column in zip(NewJob._fields, zip(*jobs, strict=True), strict=True)
-        }
+        columns = _columns(NewJob._fields, jobs)
         columns["ready"] = [int(is_ready_at_once(job)) for job in jobs]
         with self._database.own_transaction(flush=True):
             self._database.execute(SQL["insert"], columns)
@@ -114,6 +113,16 @@ class PostgresStore(SQLStore):
         }
         return bool(self._database.read(SQL["any_suspect"], parameters))
 
+    # ---- what is told
+
+    def _keep_steps(self, steps: Sequence[Row]) -> None:
+        names = ("ids", "attempts", *Step._fields)
+        self._database.execute(SQL["keep_steps"], _columns(names, steps))
+
+    def _keep_lines(self, lines: Sequence[Row]) -> None:
+        names = ("ids", "attempts", *Line._fields)
+        self._database.execute(SQL["keep_lines"], _columns(names, lines))
+
     # ---- endings
 
     def _succeed(self, ends: Sequence[Ended], now: int) -> Iterable[Ending | None]:
@@ -145,3 +154,8 @@ class PostgresStore(SQLStore):
 
     def _open_way(self, ids: Sequence[str], now: int) -> list[Row]:
         return self._database.read(SQL["let_go"], {"ids": list(ids), "now": now})
+
+
+def _columns(names: Sequence[str], rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """Rows as one parameter a column."""
+    return {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}

@@ -3,20 +3,20 @@
 
 -- name: insert
 INSERT INTO jobs (
-    id, task, queue, priority, luggage, files, context, created_at, run_at, expires_at, timeout, max_attempts, retry,
+    id, task, queue, priority, luggage, files, context, owner, created_at, run_at, expires_at, timeout, max_attempts, retry,
     at_most_once, next_id, waiting, held_by, ready
 )
 SELECT
-    id, task, queue, priority, luggage, files, context, created_at, run_at, expires_at, timeout, max_attempts, retry,
+    id, task, queue, priority, luggage, files, context, owner, created_at, run_at, expires_at, timeout, max_attempts, retry,
     at_most_once, next_id, waiting, held_by, ready
 FROM unnest(
     CAST(:id AS text[]), CAST(:task AS text[]), CAST(:queue AS text[]), CAST(:priority AS int[]),
-    CAST(:luggage AS text[]), CAST(:files AS text[]), CAST(:context AS text[]), CAST(:created_at AS bigint[]),
-    CAST(:run_at AS bigint[]), CAST(:expires_at AS bigint[]), CAST(:timeout AS bigint[]),
+    CAST(:luggage AS text[]), CAST(:files AS text[]), CAST(:context AS text[]), CAST(:owner AS text[]),
+    CAST(:created_at AS bigint[]), CAST(:run_at AS bigint[]), CAST(:expires_at AS bigint[]), CAST(:timeout AS bigint[]),
     CAST(:max_attempts AS int[]), CAST(:retry AS text[]), CAST(:at_most_once AS int[]), CAST(:next_id AS text[]),
     CAST(:waiting AS int[]), CAST(:held_by AS text[]), CAST(:ready AS int[])
 ) WITH ORDINALITY AS given (
-    id, task, queue, priority, luggage, files, context, created_at, run_at, expires_at, timeout, max_attempts, retry,
+    id, task, queue, priority, luggage, files, context, owner, created_at, run_at, expires_at, timeout, max_attempts, retry,
     at_most_once, next_id, waiting, held_by, ready, place
 )
 ORDER BY place
@@ -49,7 +49,7 @@ SET host = excluded.host, premises = excluded.premises, pid = excluded.pid, queu
     unknown = excluded.unknown, leaving = excluded.leaving
 
 -- name: renew
-UPDATE workers SET lease_until = :until WHERE id = :worker
+UPDATE workers SET lease_until = :until, claimed_at = coalesce(:claimed_at, claimed_at) WHERE id = :worker
 
 -- name: report
 UPDATE workers SET room = :room, unknown = :unknown, leaving = :leaving WHERE id = :worker
@@ -61,7 +61,7 @@ DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE 
 DELETE FROM workers WHERE id = :worker
 
 -- name: workers
-SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving
+SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, claimed_at
 FROM workers
 ORDER BY started_at, id
 
@@ -127,7 +127,8 @@ FROM first
 WHERE jobs.seq = first.seq
 RETURNING
     -priority, run_at, jobs.seq,
-    id, attempt, task, luggage, failures, retry, timeout, at_most_once, CAST(deaths > 0 AS int), context
+    id, attempt, task, luggage, failures, retry, timeout, at_most_once, CAST(deaths > 0 AS int), context,
+    queue, jobs.run_at
 
 -- name: claim_one
 UPDATE jobs
@@ -137,7 +138,8 @@ WHERE id = :id AND state = 'queued' AND held_by IS NULL AND waiting = 0
     AND queue NOT IN (SELECT name FROM queues)
 RETURNING
     -priority, run_at, jobs.seq,
-    id, attempt, task, luggage, failures, retry, timeout, at_most_once, CAST(deaths > 0 AS int), context
+    id, attempt, task, luggage, failures, retry, timeout, at_most_once, CAST(deaths > 0 AS int), context,
+    queue, jobs.run_at
 
 -- name: any_suspect
 SELECT 1 FROM jobs
@@ -180,11 +182,84 @@ SET waiting = 0,
 WHERE id = ANY(:ids) AND waiting = 1
 RETURNING state, next_id
 
+-- name: keep_steps
+INSERT INTO progress (job_id, attempt, done, total, note, at)
+SELECT jobs.id, jobs.attempt, told.done, told.total, told.note, told.at
+FROM unnest(
+    CAST(:ids AS text[]), CAST(:attempts AS int[]), CAST(:done AS bigint[]), CAST(:total AS bigint[]),
+    CAST(:note AS text[]), CAST(:at AS bigint[])
+) AS told (id, attempt, done, total, note, at)
+JOIN jobs ON jobs.id = told.id COLLATE "C" AND jobs.attempt = told.attempt AND jobs.state = 'running'
+ON CONFLICT (job_id) DO UPDATE
+SET attempt = excluded.attempt, done = excluded.done, total = excluded.total, note = excluded.note, at = excluded.at
+WHERE excluded.attempt >= progress.attempt
+
+-- name: keep_lines
+INSERT INTO log_lines (job_id, attempt, number, at, level, logger, text)
+SELECT jobs.id, jobs.attempt, told.number, told.at, told.level, told.logger, told.text
+FROM unnest(
+    CAST(:ids AS text[]), CAST(:attempts AS int[]), CAST(:number AS bigint[]), CAST(:at AS bigint[]),
+    CAST(:level AS int[]), CAST(:logger AS text[]), CAST(:text AS text[])
+) AS told (id, attempt, number, at, level, logger, text)
+JOIN jobs ON jobs.id = told.id COLLATE "C" AND jobs.attempt = told.attempt AND jobs.state = 'running'
+ON CONFLICT (job_id, attempt, number) DO NOTHING
+
+-- name: trim_lines
+DELETE FROM log_lines
+WHERE job_id = :job AND (attempt, number) <= (
+    SELECT attempt, number FROM log_lines WHERE job_id = :job ORDER BY attempt DESC, number DESC LIMIT 1 OFFSET :most
+)
+
+-- name: lines
+SELECT attempt, number, at, level, logger, text
+FROM log_lines
+WHERE job_id = :job AND (attempt, number) > (:attempt, :number)
+ORDER BY attempt, number
+LIMIT :limit
+
+-- name: last_lines
+SELECT attempt, number, at, level, logger, text
+FROM log_lines
+WHERE job_id = :job
+ORDER BY attempt DESC, number DESC
+LIMIT :limit
+
+-- name: watched
+SELECT
+    id, state, jobs.attempt, failures, run_at, cancel_requested_at, waiting, held_by, ready, finished_at,
+    progress.done, progress.total, progress.note AS doing, progress.at AS told_at,
+    last.attempt AS line_attempt, last.number AS line_number
+FROM jobs
+LEFT JOIN progress ON progress.job_id = jobs.id AND progress.attempt = jobs.attempt
+LEFT JOIN log_lines AS last
+    ON last.job_id = jobs.id AND (last.attempt, last.number) = (
+        SELECT attempt, number FROM log_lines WHERE job_id = jobs.id ORDER BY attempt DESC, number DESC LIMIT 1
+    )
+WHERE id = ANY(CAST(:ids AS text[]))
+
+-- name: owner_of
+SELECT owner FROM jobs WHERE id = :id
+
+-- name: count
+INSERT INTO statistics (length, start, task, queue, {columns})
+VALUES (:length, :start, :task, :queue, {values})
+ON CONFLICT (length, start, task, queue) DO UPDATE SET {added}
+
+-- name: prune_statistics
+DELETE FROM statistics WHERE length = :length AND start < :before
+
+-- name: statistics
+SELECT start - mod(start, CAST(:step AS bigint)) AS beginning, task, queue, {sums}
+FROM statistics
+WHERE length = :length AND start >= :since AND start < :until
+GROUP BY beginning, task, queue
+ORDER BY beginning, task, queue
+
 -- name: asked_to_cancel
 SELECT id, attempt FROM jobs WHERE worker = :worker AND cancel_requested_at IS NOT NULL
 
 -- name: contexts_of
-SELECT id, context FROM jobs WHERE worker = :worker
+SELECT id, context, task, queue FROM jobs WHERE worker = :worker
 
 -- name: running_of
 SELECT id, attempt FROM jobs WHERE worker = :worker ORDER BY seq
@@ -193,7 +268,7 @@ SELECT id, attempt FROM jobs WHERE worker = :worker ORDER BY seq
 SELECT min(expires_at) FROM jobs WHERE expires_at IS NOT NULL AND state = 'queued'
 
 -- name: overdue
-SELECT seq, id, attempt, context, failures, deaths, rescues
+SELECT seq, id, attempt, context, task, queue, failures, deaths, rescues
 FROM jobs
 WHERE state = 'queued' AND expires_at IS NOT NULL AND expires_at <= :now
 ORDER BY expires_at
@@ -231,9 +306,11 @@ WHERE jobs.files IS NOT NULL AND each.name = ANY(CAST(:names AS text[]))
 
 -- name: find
 SELECT
-    id, task, queue, priority, state, attempt, failures, max_attempts, created_at, run_at, expires_at, timeout,
-    started_at, finished_at, cancel_requested_at, worker, result, reason, error, note, luggage, waiting, held_by, ready
+    id, task, queue, priority, state, jobs.attempt, failures, max_attempts, created_at, run_at, expires_at, timeout,
+    started_at, finished_at, cancel_requested_at, worker, result, reason, error, jobs.note, luggage, owner, waiting,
+    held_by, ready, progress.done, progress.total, progress.note AS doing, progress.at AS told_at
 FROM jobs
+LEFT JOIN progress ON progress.job_id = jobs.id AND progress.attempt = jobs.attempt
 WHERE {which}
 ORDER BY seq DESC
 LIMIT :limit
@@ -335,11 +412,11 @@ RETURNING files
 
 -- name: copy
 INSERT INTO jobs (
-    id, task, queue, priority, luggage, files, context, created_at, run_at, expires_at, timeout, max_attempts, retry,
+    id, task, queue, priority, luggage, files, context, owner, created_at, run_at, expires_at, timeout, max_attempts, retry,
     at_most_once, next_id, waiting, held_by, ready
 )
 SELECT
-    :new_id, task, queue, priority, :luggage, files, context, :now, :now, NULL, timeout, max_attempts, retry,
+    :new_id, task, queue, priority, :luggage, files, context, owner, :now, :now, NULL, timeout, max_attempts, retry,
     at_most_once, NULL, 0, NULL, 1
 FROM jobs
 WHERE id = :id
@@ -355,7 +432,7 @@ ORDER BY attempt
 UPDATE jobs
 SET state = 'cancelled', ready = 0, held_by = NULL, finished_at = :now
 WHERE {which}
-RETURNING id, waiting, next_id
+RETURNING id, waiting, next_id, task, queue
 
 -- name: ask_to_cancel
 UPDATE jobs

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from outlast.clock import to_instant
-from outlast.job import Attempt, JobRecord, Outcome, Reason, State
+from outlast.job import Attempt, JobRecord, LogLine, Outcome, Progress, Reason, State
+from outlast.store import Glimpse
 
 
 def job_record(row: Mapping[str, Any], now: int) -> JobRecord:
@@ -19,7 +20,7 @@ def job_record(row: Mapping[str, Any], now: int) -> JobRecord:
         queue=row["queue"],
         priority=row["priority"],
         state=State(row["state"]),
-        view=_view(row, now),
+        view=view_of(row, now),
         attempt=row["attempt"],
         failures=row["failures"],
         max_attempts=row["max_attempts"],
@@ -36,7 +37,35 @@ def job_record(row: Mapping[str, Any], now: int) -> JobRecord:
         error=row["error"],
         note=row["note"],
         luggage=row["luggage"],
+        owner=row["owner"],
+        progress=progress_record(row),
     )
+
+
+def progress_record(row: Mapping[str, Any]) -> Progress | None:
+    """What the latest attempt of a job said of itself, by the names of its columns."""
+    if row["told_at"] is None:
+        return None
+    return Progress(done=row["done"], total=row["total"], note=row["doing"], at=to_instant(row["told_at"]))
+
+
+def glimpse(row: Mapping[str, Any], now: int) -> Glimpse:
+    """A job that is being watched, by the names of its columns."""
+    line = row["line_attempt"]
+    return Glimpse(
+        id=row["id"],
+        state=State(row["state"]),
+        view=view_of(row, now),
+        attempt=row["attempt"],
+        progress=progress_record(row),
+        last_line=None if line is None else (line, row["line_number"]),
+    )
+
+
+def log_line(row: Sequence[Any]) -> LogLine:
+    """A line of a job's log, in the order of its columns."""
+    attempt, number, at, level, logger, text = row
+    return LogLine(attempt=attempt, number=number, at=to_instant(at), level=level, logger=logger, text=text)
 
 
 def attempt_record(row: Sequence[Any]) -> Attempt:
@@ -59,7 +88,8 @@ def outcome_word(outcome: Outcome) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(outcome).__name__).lower()
 
 
-def _view(row: Mapping[str, Any], now: int) -> str:
+def view_of(row: Mapping[str, Any], now: int) -> str:
+    """The finer word for the state of a job."""
     if row["state"] == "running":
         return "cancelling" if row["cancel_requested_at"] is not None else "running"
     if row["state"] != "queued":

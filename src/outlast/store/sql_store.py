@@ -7,30 +7,51 @@ a list of values is given to a statement. What an end makes of a job is `outlast
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from outlast import lifecycle
-from outlast.clock import Clock, span, to_instant, to_micros
-from outlast.errors import JobNotFound
-from outlast.job import Attempt, Claimed, Ended, JobRecord, Lost, NewJob, Outcome, Released, State, Succeeded
+from outlast.clock import span, to_instant, to_micros
+from outlast.job import (
+    Attempt,
+    Claimed,
+    Ended,
+    JobRecord,
+    LogLine,
+    Lost,
+    NewJob,
+    Outcome,
+    Released,
+    State,
+    Succeeded,
+    Told,
+)
 from outlast.lifecycle import Ending, Standing
+from outlast.statistics import (
+    COLUMNS,
+    EVER,
+    HOUR,
+    KEPT,
+    MINUTE,
+    PLACE,
+    Count,
+    Statistics,
+    nothing,
+    rows_of,
+    statistics_of,
+)
 from outlast.store import (
-    ALL,
+    LINES,
     MOST_AHEAD,
-    MOST_COUNTED,
-    Chain,
     Circumstances,
-    FailureGroup,
-    Failures,
-    Found,
+    Glimpse,
     Hand,
     JobFilter,
     Listener,
@@ -38,31 +59,17 @@ from outlast.store import (
     Pruned,
     QueueRecord,
     Settled,
-    Tally,
     WorkerRecord,
 )
-from outlast.store.rows import attempt_record, job_record, outcome_word
+from outlast.store.rows import attempt_record, glimpse, log_line, outcome_word
+from outlast.store.sql_search import Row, SQLSearch
 
 PROMOTED = 1000
 """Due jobs made ready by one claim, at most: the next claim makes the next ones ready."""
 _EXPIRED = 1000
 """Jobs expired in one commit, at most."""
-_WINDOW = 10_000
-_WINDOWS = 5
-"""Places looked through by one search, at most: so many times so many."""
-_GROUPS = 200
-"""Groups of failures told of."""
-_FEW = MOST_COUNTED
-"""Jobs of a state that are looked through by its index."""
-_DISORDER = 1000
-"""Places by which jobs may lie apart from the order they were added in."""
-_TOP = 2**62
-_VIEWS = ("scheduled", "retrying", "waiting", "held", "ready", "running", "succeeded", "failed", "cancelled")
 _PIECE = 500
 """Live jobs read at a time: their arguments may take a megabyte each."""
-
-Named = Mapping[str, Any]
-Row = tuple[Any, ...]
 
 
 class Wanted(NamedTuple):
@@ -80,56 +87,8 @@ class Wanted(NamedTuple):
     now: int
 
 
-class Cursor(Protocol):
-    """What a statement answers."""
-
-    @property
-    def rowcount(self) -> int: ...
-
-    def fetchall(self) -> list[Row]: ...
-
-
-class Connection(Protocol):
-    """One connection to one database, owned by one thread."""
-
-    def execute(self, sql: str, parameters: Named, /) -> Cursor: ...
-
-    def read(self, sql: str, parameters: Named = ..., /) -> list[Row]: ...
-
-    def read_named(self, sql: str, parameters: Named, /) -> list[dict[str, Any]]: ...
-
-    def stream(self, sql: str) -> Iterator[Row]: ...
-
-    def transaction(self, *, flush: bool) -> AbstractContextManager[None]: ...
-
-    def own_transaction(self, *, flush: bool = False) -> AbstractContextManager[None]: ...
-
-    def moment(self) -> AbstractContextManager[None]: ...
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class SQLStore(ABC):
+class SQLStore(SQLSearch):
     """Keeps jobs in a database that speaks SQL."""
-
-    SQL: ClassVar[Mapping[str, str]]
-    """The statements of this dialect, by name."""
-    IN_STATE: ClassVar[Mapping[State, str]]
-    """The condition that finds the jobs in a state."""
-    ID_IS_ONE_OF: ClassVar[str]
-    """The condition on `id` that takes a list `:ids`."""
-    HAS_TEXT: ClassVar[str]
-    """The condition that the arguments have `:text` in them."""
-    ERROR_IS_OF: ClassVar[str]
-    """The condition that the last error is of the kind `:error`."""
-
-    def __init__(self, connection: Connection, url: str, clock: Clock, dice: Callable[[], float]) -> None:
-        self._connection = connection
-        self.url = url
-        self.clock = clock
-        self._dice = dice
 
     # ---- what the dialects do in their own way
 
@@ -141,10 +100,6 @@ class SQLStore(ABC):
 
     @abstractmethod
     def insert(self, jobs: Sequence[NewJob]) -> None: ...
-
-    @abstractmethod
-    def _list(self, values: Collection[Any] | None) -> Any:
-        """Values as one parameter of a statement."""
 
     @abstractmethod
     def _take(self, worker: str, wanted: Wanted) -> list[Claimed]:
@@ -206,8 +161,9 @@ class SQLStore(ABC):
         with self._connection.own_transaction():
             self._connection.execute(self.SQL["enter"], row)
 
-    def renew(self, worker: str, lease: timedelta) -> bool:
-        parameters = {"until": self.clock.now() + span(lease), "worker": worker}
+    def renew(self, worker: str, lease: timedelta, *, claimed_at: int | None = None) -> bool:
+        until = self.clock.now() + span(lease)
+        parameters = {"until": until, "claimed_at": claimed_at, "worker": worker}
         with self._connection.own_transaction():
             return self._connection.execute(self.SQL["renew"], parameters).rowcount == 1
 
@@ -276,6 +232,29 @@ class SQLStore(ABC):
                 for end in ends
             ]
 
+    def keep(self, told: Sequence[Told]) -> None:
+        steps = [(each.id, each.attempt, *each.step) for each in told if each.step is not None]
+        lines = [(each.id, each.attempt, *line) for each in told for line in each.lines]
+        with self._connection.own_transaction():
+            if steps:
+                self._keep_steps(steps)
+            if lines:
+                self._keep_lines(lines)
+            for each in told:
+                if each.lines and (each.attempt > 1 or each.lines[-1].number > LINES):
+                    self._connection.execute(self.SQL["trim_lines"], {"job": each.id, "most": LINES})
+
+    def count(self, counts: Sequence[Count]) -> None:
+        now = self.clock.now()
+        with self._connection.own_transaction():
+            for (length, start, task, queue), numbers in rows_of(counts).items():
+                named = dict(zip(COLUMNS, numbers, strict=True))
+                place = {"length": length, "start": start, "task": task, "queue": queue}
+                self._connection.execute(self.SQL["count"], place | named)
+            for length, kept in KEPT.items():
+                before = {"length": length, "before": now - span(kept)}
+                self._connection.execute(self.SQL["prune_statistics"], before)
+
     def cancels(self, worker: str) -> list[tuple[str, int]]:
         return [
             (job, attempt)
@@ -291,12 +270,12 @@ class SQLStore(ABC):
     def rescue(self, worker: str) -> list[Settled]:
         with self._connection.own_transaction():
             rows = self._connection.read(self.SQL["contexts_of"], {"worker": worker})
-            contexts = {job_id: context for job_id, context in rows}  # noqa: C416  # with the types of its columns
+            known = {job_id: named for job_id, *named in rows}
             settled = self.settle(
                 [Ended(job_id, attempt, Lost()) for job_id, attempt in self.running(worker)]
             )
             self._connection.execute(self.SQL["forget"], {"worker": worker})
-            return [each._replace(context=contexts[each.id]) for each in settled]
+            return [Settled(*each[:3], *known[each.id]) for each in settled]
 
     def expire(self) -> list[Settled]:
         settled: list[Settled] = []
@@ -325,15 +304,6 @@ class SQLStore(ABC):
 
     # ---- people
 
-    def get(self, job_id: str) -> JobRecord:
-        records = self.find(JobFilter(ids=(job_id,)), limit=1)
-        if not records:
-            raise JobNotFound(
-                f"there is no job {job_id} in {self.url}: it was never committed, or it ended and was pruned; "
-                "`outlast jobs list` shows what is there"
-            )
-        return records[0]
-
     def circumstances(self, job_id: str) -> Circumstances:
         with self._connection.moment():
             job = self.get(job_id)
@@ -350,55 +320,51 @@ class SQLStore(ABC):
                 hands=tuple(self._hand(worker, job, place) for worker in self.workers()),
             )
 
-    def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
-        conditions, parameters = self._conditions(which, _state_of(which))
-        if before is not None:
-            conditions += f" AND seq < ({self.SQL['place_of']})"
-        now = self.clock.now()
-        sql = self.SQL["find"].replace("{which}", conditions)
-        rows = self._connection.read_named(sql, parameters | {"before": before, "limit": limit})
-        return [job_record(row, now) for row in rows]
-
-    def search(self, which: JobFilter, *, limit: int = 50, before: str | None = None) -> Found:
-        state = _state_of(which)
-        if which.ids is not None or (state is not None and self._are_few(state)):
-            jobs = self.find(which, limit=limit + 1, before=before)
-            return Found(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None)
-        return self._search_newest(which, limit, self._beginning(which, before))
-
-    def tally(self, which: JobFilter = ALL) -> Tally:
-        anything = replace(which, state=None, view=None)
-        if anything == ALL:
-            return self._tally_all()
-        return self._tally_among(anything, self._newest(None) - _WINDOW * _WINDOWS)
-
-    def failures(self) -> Failures:
-        few = self._are_few(State.FAILED)
-        which = self.IN_STATE[State.FAILED] if few else _NEWEST_FAILED
-        rows = self._connection.read(
-            self.SQL["failures"].replace("{which}", which),
-            {"limit": _GROUPS, "most": _WINDOW * _WINDOWS},
-        )
-        return Failures([_failure_group(row) for row in rows], is_cut=not few)
-
-    def chain(self, job_id: str) -> Chain:
-        with self._connection.moment():
-            self.get(job_id)
-            [place] = self._connection.read_named(self.SQL["place"], {"id": job_id})
-            before = self._one(self.SQL["close_before"], {"id": job_id, "seq": place["seq"]})
-            behind = self._one(self.SQL["behind"], {"id": job_id})
-            found = {job.id: job for job in self.find(JobFilter(ids=(before or "", behind or "")))}
-            return Chain(found.get(before), found.get(behind))
-
     def attempts(self, job_id: str) -> list[Attempt]:
         return [attempt_record(row) for row in self._connection.read(self.SQL["attempts"], {"job": job_id})]
+
+    def log(self, job_id: str, *, after: tuple[int, int] | None = None, limit: int = LINES) -> list[LogLine]:
+        if after is None:
+            rows = self._connection.read(self.SQL["last_lines"], {"job": job_id, "limit": limit})[::-1]
+        else:
+            place = {"job": job_id, "attempt": after[0], "number": after[1], "limit": limit}
+            rows = self._connection.read(self.SQL["lines"], place)
+        return [log_line(row) for row in rows]
+
+    def watch(self, ids: Collection[str]) -> list[Glimpse]:
+        now = self.clock.now()
+        rows = self._connection.read_named(self.SQL["watched"], {"ids": self._list(ids)})
+        return [glimpse(row, now) for row in rows]
+
+    def statistics(
+        self, since: datetime, until: datetime | None = None, *, step: timedelta = timedelta(minutes=1)
+    ) -> list[Statistics]:
+        micros = span(step)
+        if micros <= 0 or micros % MINUTE:
+            raise ValueError(f"step={step!r}: give whole minutes, or whole hours")
+        length = MINUTE if micros % HOUR else HOUR
+        begin = to_micros(since)
+        end = self.clock.now() + 1 if until is None else to_micros(until)
+        return self._statistics(length, begin - begin % length, end, micros)
+
+    def totals(self) -> list[Statistics]:
+        return self._statistics(EVER, 0, 1, 1)
+
+    def _statistics(self, length: int, since: int, until: int, step: int) -> list[Statistics]:
+        window = {"length": length, "since": since, "until": until, "step": step}
+        rows = self._connection.read(self.SQL["statistics"], window)
+        return [
+            statistics_of(to_instant(start), task, queue, [int(number) for number in numbers])
+            for start, task, queue, *numbers in rows
+        ]
 
     def cancel(self, which: JobFilter) -> list[JobRecord]:
         now = self.clock.now()
         with self._connection.own_transaction(flush=True):
             cancelled = self._change(self.SQL["cancel_queued"], which, State.QUEUED, now)
             asked = self._change(self.SQL["ask_to_cancel"], which, State.RUNNING, now)
-            self._let_go_behind([row[1:] for row in cancelled], now)
+            self._let_go_behind([row[1:3] for row in cancelled], now)
+            self._count_cancelled([row[3:] for row in cancelled], now)
             touched = tuple(row[0] for row in cancelled + asked)
             return self.find(JobFilter(ids=touched), limit=len(touched))
 
@@ -467,94 +433,6 @@ class SQLStore(ABC):
             "cancelled": cancelled,
         }
 
-    # ---- searching, in steps
-
-    def _are_few(self, state: State) -> bool:
-        """Whether all jobs of a state can be had by its index. Those that succeeded have none."""
-        if state is State.SUCCEEDED:
-            return False
-        return len(self._connection.read(self.SQL[f"some_{state}"], {"limit": _FEW + 1})) <= _FEW
-
-    def _beginning(self, which: JobFilter, before: str | None) -> int | None:
-        """The place below which to look: below that id, and no later than the filter's time. None: at the newest."""
-        place = None if before is None else self._one(self.SQL["place_of"], {"before": before}) or 0
-        if which.until is None:
-            return place
-        until = self._place_at(to_micros(which.until))
-        return until if place is None else min(place, until)
-
-    def _place_at(self, instant: int) -> int:
-        """Above all jobs added before then, near enough: rows lie in the order they were committed in."""
-        low, high = 0, self._newest(None) + 1
-        while low < high:
-            middle = (low + high) // 2
-            found = self._connection.read(self.SQL["added_at"], {"place": middle})
-            if found and found[0][1] >= instant:
-                high = found[0][0]
-            else:
-                low = middle + 1
-        return low + _DISORDER
-
-    def _newest(self, start: int | None) -> int:
-        """The highest place, below one if given; 0 where there is none."""
-        sql = self.SQL["newest_place"]
-        return self._one(sql, {"start": _TOP if start is None else start}) or 0
-
-    def _search_newest(self, which: JobFilter, limit: int, start: int | None) -> Found:
-        """Through windows of places. What no longer has rows is leapt over."""
-        jobs: list[JobRecord] = []
-        conditions, parameters = self._conditions(which, _state_of(which), is_window=True)
-        sql = self.SQL["find"].replace("{which}", f"seq <= :top AND seq >= :floor AND {conditions}")
-        now = self.clock.now()
-        top = self._newest(start)
-        for _ in range(_WINDOWS):
-            floor = max(0, top - _WINDOW)
-            window = {"top": top, "floor": floor, "limit": limit + 1 - len(jobs), "now": now}
-            jobs += [job_record(row, now) for row in self._connection.read_named(sql, parameters | window)]
-            if len(jobs) > limit:
-                return Found(jobs[:limit], jobs[limit - 1].id)
-            if self._is_too_old(which, floor):
-                return Found(jobs, None)
-            top = self._newest(floor)
-            if not top:
-                return Found(jobs, None)
-        return Found(jobs, self._one(self.SQL["place_looked_to"], {"floor": floor}), is_cut=True)
-
-    def _is_too_old(self, which: JobFilter, floor: int) -> bool:
-        """Whether all that lie below were added before the filter's time."""
-        if which.since is None:
-            return False
-        found = self._connection.read(self.SQL["added_at"], {"place": floor - _DISORDER})
-        return not found or found[0][1] < to_micros(which.since)
-
-    def _tally_all(self) -> Tally:
-        parameters = {"most": MOST_COUNTED, "now": self.clock.now()}
-        (row,) = self._connection.read(self.SQL["tally"], parameters)
-        ready, due, held, waiting, scheduled, retrying, running, failed, cancelled, ended = row
-        counts = {
-            "scheduled": scheduled,
-            "retrying": retrying,
-            "waiting": waiting,
-            "held": held,
-            "ready": min(MOST_COUNTED, ready + due),
-            "running": running,
-            "succeeded": min(MOST_COUNTED, ended - failed - cancelled),
-            "failed": failed,
-            "cancelled": cancelled,
-        }
-        return Tally(counts, frozenset(view for view, count in counts.items() if count >= MOST_COUNTED))
-
-    def _tally_among(self, which: JobFilter, floor: int) -> Tally:
-        conditions, parameters = self._conditions(which, None)
-        if which.ids is None:
-            conditions = f"seq >= :floor AND {conditions}"
-        sql = self.SQL["tally_among"].replace("{which}", conditions)
-        now = self.clock.now()
-        found = self._connection.read(sql, parameters | {"floor": floor, "now": now})
-        counts = dict.fromkeys(_VIEWS, 0) | dict(found)
-        is_all = which.ids is not None or self._newest(floor) == 0 or self._is_too_old(which, floor)
-        return Tally(counts, frozenset() if is_all else frozenset(counts))
-
     # ---- what surrounds a job, in steps
 
     def _before(self, job_id: str, seq: int) -> JobRecord | None:
@@ -609,6 +487,25 @@ class SQLStore(ABC):
         names = self._connection.read(self._ready_sql("queues_with_ready", alone=alone))
         return [name for (name,) in names if queues is None or name in queues]
 
+    # ---- what is told and counted, in steps
+
+    @abstractmethod
+    def _keep_steps(self, steps: Sequence[Row]) -> None:
+        """Write how far attempts are: id, attempt, and the fields of a Step."""
+
+    @abstractmethod
+    def _keep_lines(self, lines: Sequence[Row]) -> None:
+        """Write lines of logs: id, attempt, and the fields of a Line."""
+
+    def _count_cancelled(self, jobs: Sequence[Row], now: int) -> None:
+        """No worker sees a queued job end."""
+        counts: dict[Row, Count] = {}
+        for task, queue in jobs:
+            count = counts.setdefault((task, queue), Count(now - now % MINUTE, task, queue, nothing()))
+            count.numbers[PLACE["cancelled"]] += 1
+        if counts:
+            self.count([*counts.values()])
+
     # ---- endings, in steps
 
     def _keep_file(self, end: Ended) -> None:
@@ -619,7 +516,8 @@ class SQLStore(ABC):
     def _insert_added(self, end: Ended) -> None:
         """The jobs that a task added are there once it has succeeded, and only then."""
         if isinstance(end.outcome, Succeeded) and end.outcome.added:
-            self.insert(end.outcome.added)
+            owner = self._one(self.SQL["owner_of"], {"id": end.id})
+            self.insert([job if job.owner else job._replace(owner=owner) for job in end.outcome.added])
 
     def _end_otherwise(self, end: Ended, now: int) -> Ending | None:
         """None when the fence was lost."""
@@ -688,12 +586,12 @@ class SQLStore(ABC):
             return [self._expire(row, now) for row in overdue]
 
     def _expire(self, row: tuple[Any, ...], now: int) -> Settled:
-        seq, job_id, attempt, context, *standing = row
+        seq, job_id, attempt, context, task, queue, *standing = row
         ending = lifecycle.expiry(*standing)
         parameters = {"now": now, "reason": ending.reason, "error": ending.error, "seq": seq}
         changed = self._connection.execute(self.SQL["expire"], parameters)
         self._let_go_behind(changed.fetchall(), now)
-        return Settled(job_id, attempt, ending, context)
+        return Settled(job_id, attempt, ending, context, task, queue)
 
     def _let_go_behind(self, ended: Iterable[tuple[int, str | None]], now: int) -> None:
         """What lies behind jobs that ended while queued. Behind one that itself waited, `_let_go` comes by later."""
@@ -701,11 +599,7 @@ class SQLStore(ABC):
 
     # ---- small reads and writes
 
-    def _one(self, sql: str, parameters: Named = {}) -> Any:  # noqa: B006
-        rows = self._connection.read(sql, parameters)
-        return rows[0][0] if rows else None
-
-    def _change(self, sql: str, which: JobFilter, state: State, now: int) -> list[tuple[Any, ...]]:
+    def _change(self, sql: str, which: JobFilter, state: State | None, now: int) -> list[tuple[Any, ...]]:
         """Change the jobs that match and are in this state."""
         if which.state not in (None, state):
             return []
@@ -716,67 +610,6 @@ class SQLStore(ABC):
 
     def _ready_sql(self, name: str, *, alone: bool) -> str:
         return _of_ready(self.SQL[name], alone)
-
-    def _conditions(
-        self, which: JobFilter, state: State | None, *, is_window: bool = False
-    ) -> tuple[str, dict[str, Any]]:
-        return self.conditions(which, state, is_window=is_window), {
-            "queue": which.queue,
-            "task": which.task,
-            "ids": self._list(which.ids),
-            "since": None if which.since is None else to_micros(which.since),
-            "until": None if which.until is None else to_micros(which.until),
-            "text": None if which.text is None else which.text.lower(),
-            "error": which.error,
-            "now": self.clock.now(),
-        }
-
-    @classmethod
-    def conditions(cls, which: JobFilter, state: State | None, *, is_window: bool = False) -> str:
-        """What a statement says for `{which}`. `is_window`: where it goes by places, and not by a state's index."""
-        return " AND ".join(cls._each_condition(which, state, is_window or which.ids is not None))
-
-    @classmethod
-    def _each_condition(cls, which: JobFilter, state: State | None, is_placed: bool) -> Iterator[str]:
-        yield "true"
-        if which.ids is not None:
-            yield cls.ID_IS_ONE_OF
-        if state is not None:
-            # An expression keeps SQLite from going by the state where it is to go by the ids.
-            yield f"state || '' = '{state}'" if is_placed else cls.IN_STATE[state]
-        for name, condition in _CONDITIONS.items():
-            if getattr(which, name) is not None:
-                yield condition
-        if which.view is not None:
-            yield _IN_VIEW[which.view]
-        if which.text is not None:
-            yield cls.HAS_TEXT
-        if which.error is not None:
-            yield cls.ERROR_IS_OF
-
-
-_CONDITIONS = {
-    "queue": "queue = :queue",
-    "task": "task = :task",
-    "since": "created_at >= :since",
-    "until": "created_at < :until",
-}
-_NEWEST_FAILED = (
-    "seq IN (SELECT seq FROM jobs WHERE finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT :most)"
-    " AND state || '' = 'failed'"
-)
-_FREE = "state || '' = 'queued' AND held_by IS NULL AND waiting = 0"
-_IN_VIEW = {
-    "held": "state || '' = 'queued' AND held_by IS NOT NULL",
-    "waiting": "state || '' = 'queued' AND held_by IS NULL AND waiting = 1",
-    "ready": f"{_FREE} AND (ready > 0 OR run_at <= :now)",
-    "scheduled": f"{_FREE} AND ready = 0 AND run_at > :now AND failures = 0",
-    "retrying": f"{_FREE} AND ready = 0 AND run_at > :now AND failures > 0",
-}
-
-
-def _state_of(which: JobFilter) -> State | None:
-    return which.state if which.view is None else State.QUEUED
 
 
 def _ready(alone: bool) -> int:
@@ -828,21 +661,21 @@ def _pruned(rows: list[Row]) -> Pruned:
     return Pruned(len(rows), [name for (files,) in rows if files for name in json.loads(files)])
 
 
-def _failure_group(row: Row) -> FailureGroup:
-    task, kind, count, first_at, last_at, last_id, error = row
-    return FailureGroup(
-        task=task,
-        kind=kind,
-        count=count,
-        first_at=to_instant(first_at),
-        last_at=to_instant(last_at),
-        last_id=last_id,
-        last_error=error,
-    )
-
-
 def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
-    worker, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving = row
+    (
+        worker,
+        host,
+        premises,
+        pid,
+        queues,
+        slots,
+        started_at,
+        lease_until,
+        room,
+        unknown,
+        leaving,
+        claimed_at,
+    ) = row
     served = json.loads(queues)
     return WorkerRecord(
         id=worker,
@@ -856,6 +689,7 @@ def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
         room=room,
         unknown=tuple(json.loads(unknown)),
         is_leaving=bool(leaving),
+        claimed_at=None if claimed_at is None else to_instant(claimed_at),
     )
 
 

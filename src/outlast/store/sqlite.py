@@ -19,7 +19,8 @@ from outlast.clock import Clock
 from outlast.job import Claimed, Ended, NewJob, State
 from outlast.lifecycle import Ending
 from outlast.store.named_sql import named_sql
-from outlast.store.sql_store import Row, SQLStore, Wanted, is_ready_at_once, result_of, success_of
+from outlast.store.sql_search import Row
+from outlast.store.sql_store import SQLStore, Wanted, is_ready_at_once, result_of, success_of
 from outlast.store.sqlite_file import SQLiteFile
 
 SQL = named_sql("sqlite.sql")
@@ -131,6 +132,14 @@ class SQLiteStore(SQLStore):
             self._claimed[job.id] = (seq, job.failures, behind)
             jobs.append(job)
         return jobs
+
+    # ---- what is told
+
+    def _keep_steps(self, steps: Sequence[Row]) -> None:
+        self._execute(SQL["keep_steps"], {"told": json.dumps(steps)})
+
+    def _keep_lines(self, lines: Sequence[Row]) -> None:
+        self._execute(SQL["keep_lines"], {"told": json.dumps(lines)})
 
     # ---- endings
 

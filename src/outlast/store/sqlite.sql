@@ -6,10 +6,10 @@
 
 -- name: insert
 INSERT INTO jobs (
-    id, task, queue, priority, luggage, files, context, created_at, run_at, expires_at, timeout, max_attempts, retry,
+    id, task, queue, priority, luggage, files, context, owner, created_at, run_at, expires_at, timeout, max_attempts, retry,
     at_most_once, next_id, waiting, held_by, ready
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 
 -- name: unhold_all
@@ -33,7 +33,7 @@ INSERT OR REPLACE INTO workers (id, host, premises, pid, queues, slots, started_
 VALUES (:id, :host, :premises, :pid, :queues, :slots, :started_at, :lease_until, :room, :unknown, :leaving)
 
 -- name: renew
-UPDATE workers SET lease_until = :until WHERE id = :worker
+UPDATE workers SET lease_until = :until, claimed_at = coalesce(:claimed_at, claimed_at) WHERE id = :worker
 
 -- name: report
 UPDATE workers SET room = :room, unknown = :unknown, leaving = :leaving WHERE id = :worker
@@ -45,7 +45,7 @@ DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE 
 DELETE FROM workers WHERE id = :worker
 
 -- name: workers
-SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving
+SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, claimed_at
 FROM workers
 ORDER BY started_at, id
 
@@ -82,7 +82,7 @@ SELECT name FROM found WHERE name IS NOT NULL AND name NOT IN (SELECT name FROM 
 SELECT
     -priority, run_at, seq, next_id,
     id, attempt + 1, task, luggage, failures, retry, timeout, at_most_once, deaths > 0,
-    context
+    context, queue, run_at
 FROM jobs
 WHERE ready > 0 AND ready = {ready} AND queue = :queue
     AND (expires_at IS NULL OR expires_at > :now)
@@ -95,7 +95,7 @@ LIMIT :limit
 SELECT
     -priority, run_at, seq, next_id,
     id, attempt + 1, task, luggage, failures, retry, timeout, at_most_once, deaths > 0,
-    context
+    context, queue, run_at
 FROM jobs
 WHERE id = :id AND state = 'queued' AND held_by IS NULL AND waiting = 0
     AND (expires_at IS NULL OR expires_at > :now)
@@ -135,6 +135,83 @@ SET waiting = 0,
 WHERE id = :id AND waiting = 1
 RETURNING state, next_id
 
+-- name: keep_steps
+INSERT INTO progress (job_id, attempt, done, total, note, at)
+SELECT
+    jobs.id, jobs.attempt, json_extract(told.value, '$[2]'), json_extract(told.value, '$[3]'),
+    json_extract(told.value, '$[4]'), json_extract(told.value, '$[5]')
+FROM json_each(:told) AS told
+JOIN jobs
+    ON jobs.id = json_extract(told.value, '$[0]') AND jobs.attempt = json_extract(told.value, '$[1]')
+    AND jobs.state = 'running'
+WHERE true
+ON CONFLICT (job_id) DO UPDATE
+SET attempt = excluded.attempt, done = excluded.done, total = excluded.total, note = excluded.note, at = excluded.at
+WHERE excluded.attempt >= progress.attempt
+
+-- name: keep_lines
+INSERT INTO log_lines (job_id, attempt, number, at, level, logger, text)
+SELECT
+    jobs.id, jobs.attempt, json_extract(told.value, '$[2]'), json_extract(told.value, '$[3]'),
+    json_extract(told.value, '$[4]'), json_extract(told.value, '$[5]'), json_extract(told.value, '$[6]')
+FROM json_each(:told) AS told
+JOIN jobs
+    ON jobs.id = json_extract(told.value, '$[0]') AND jobs.attempt = json_extract(told.value, '$[1]')
+    AND jobs.state = 'running'
+WHERE true
+ON CONFLICT (job_id, attempt, number) DO NOTHING
+
+-- name: trim_lines
+DELETE FROM log_lines
+WHERE job_id = :job AND (attempt, number) <= (
+    SELECT attempt, number FROM log_lines WHERE job_id = :job ORDER BY attempt DESC, number DESC LIMIT 1 OFFSET :most
+)
+
+-- name: lines
+SELECT attempt, number, at, level, logger, text
+FROM log_lines
+WHERE job_id = :job AND (attempt, number) > (:attempt, :number)
+ORDER BY attempt, number
+LIMIT :limit
+
+-- name: last_lines
+SELECT attempt, number, at, level, logger, text
+FROM log_lines
+WHERE job_id = :job
+ORDER BY attempt DESC, number DESC
+LIMIT :limit
+
+-- name: watched
+SELECT
+    id, state, jobs.attempt, failures, run_at, cancel_requested_at, waiting, held_by, ready, finished_at,
+    progress.done, progress.total, progress.note AS doing, progress.at AS told_at,
+    last.attempt AS line_attempt, last.number AS line_number
+FROM jobs
+LEFT JOIN progress ON progress.job_id = jobs.id AND progress.attempt = jobs.attempt
+LEFT JOIN log_lines AS last
+    ON last.job_id = jobs.id AND (last.attempt, last.number) = (
+        SELECT attempt, number FROM log_lines WHERE job_id = jobs.id ORDER BY attempt DESC, number DESC LIMIT 1
+    )
+WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: owner_of
+SELECT owner FROM jobs WHERE id = :id
+
+-- name: count
+INSERT INTO statistics (length, start, task, queue, {columns})
+VALUES (:length, :start, :task, :queue, {values})
+ON CONFLICT (length, start, task, queue) DO UPDATE SET {added}
+
+-- name: prune_statistics
+DELETE FROM statistics WHERE length = :length AND start < :before
+
+-- name: statistics
+SELECT start - start % :step AS beginning, task, queue, {sums}
+FROM statistics
+WHERE length = :length AND start >= :since AND start < :until
+GROUP BY beginning, task, queue
+ORDER BY beginning, task, queue
+
 -- name: asked_to_cancel
 SELECT id, attempt FROM jobs WHERE worker = :worker AND cancel_requested_at IS NOT NULL
 
@@ -142,10 +219,10 @@ SELECT id, attempt FROM jobs WHERE worker = :worker AND cancel_requested_at IS N
 SELECT id, attempt FROM jobs WHERE worker = :worker ORDER BY seq
 
 -- name: contexts_of
-SELECT id, context FROM jobs WHERE worker = :worker
+SELECT id, context, task, queue FROM jobs WHERE worker = :worker
 
 -- name: overdue
-SELECT seq, id, attempt, context, failures, deaths, rescues
+SELECT seq, id, attempt, context, task, queue, failures, deaths, rescues
 FROM jobs
 WHERE state = 'queued' AND expires_at IS NOT NULL AND expires_at <= :now
 ORDER BY expires_at
@@ -180,9 +257,11 @@ WHERE jobs.files IS NOT NULL AND each.value IN (SELECT value FROM json_each(:nam
 
 -- name: find
 SELECT
-    id, task, queue, priority, state, attempt, failures, max_attempts, created_at, run_at, expires_at, timeout,
-    started_at, finished_at, cancel_requested_at, worker, result, reason, error, note, luggage, waiting, held_by, ready
+    id, task, queue, priority, state, jobs.attempt, failures, max_attempts, created_at, run_at, expires_at, timeout,
+    started_at, finished_at, cancel_requested_at, worker, result, reason, error, jobs.note, luggage, owner, waiting,
+    held_by, ready, progress.done, progress.total, progress.note AS doing, progress.at AS told_at
 FROM jobs
+LEFT JOIN progress ON progress.job_id = jobs.id AND progress.attempt = jobs.attempt
 WHERE {which}
 ORDER BY seq DESC
 LIMIT :limit
@@ -285,11 +364,11 @@ RETURNING files
 
 -- name: copy
 INSERT INTO jobs (
-    id, task, queue, priority, luggage, files, context, created_at, run_at, expires_at, timeout, max_attempts, retry,
+    id, task, queue, priority, luggage, files, context, owner, created_at, run_at, expires_at, timeout, max_attempts, retry,
     at_most_once, next_id, waiting, held_by, ready
 )
 SELECT
-    :new_id, task, queue, priority, :luggage, files, context, :now, :now, NULL, timeout, max_attempts, retry,
+    :new_id, task, queue, priority, :luggage, files, context, owner, :now, :now, NULL, timeout, max_attempts, retry,
     at_most_once, NULL, 0, NULL, 1
 FROM jobs
 WHERE id = :id
@@ -305,7 +384,7 @@ ORDER BY attempt
 UPDATE jobs
 SET state = 'cancelled', ready = 0, held_by = NULL, finished_at = :now
 WHERE {which}
-RETURNING id, waiting, next_id
+RETURNING id, waiting, next_id, task, queue
 
 -- name: ask_to_cancel
 UPDATE jobs
