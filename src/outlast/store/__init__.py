@@ -22,6 +22,21 @@ from outlast.statistics import Count, Statistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChildRecord:
+    """A child of a worker, as the worker last said."""
+
+    pid: int
+    standing: str
+    """Starting, ready, leaving, or kept for jobs that run alone."""
+    memory: int | None
+    """Bytes; None where they cannot be told."""
+    jobs: int
+    """How many it runs."""
+    job_ids: tuple[str, ...]
+    """Some of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRecord:
     """A worker as the store knows it."""
 
@@ -44,6 +59,10 @@ class WorkerRecord:
     """It claims no more by itself."""
     claimed_at: datetime | None = None
     """When it last asked the store for jobs and was answered, or had no room for any, as of its last renewal."""
+
+    children: tuple[ChildRecord, ...] = ()
+    seen_at: datetime | None = None
+    """When it last said that it lives."""
 
     def serves(self, queue: str) -> bool:
         """Whether it takes jobs of this queue."""
@@ -285,6 +304,12 @@ class Store(Protocol):
     ) -> None:
         """Write what a worker says of itself, for those who ask why a job does not run."""
 
+    def show_children(self, worker: str, children: Sequence[ChildRecord]) -> None:
+        """Write what a worker's children are at, for those who watch."""
+
+    def note_depths(self) -> None:
+        """Write how many jobs are queued now, for this minute."""
+
     def leave(self, worker: str) -> bool:
         """Forget a worker. One that has running jobs left stays known, so that they are rescued: then False."""
 
@@ -419,6 +444,12 @@ class Store(Protocol):
         """Add a job like this one, to run at once with these arguments. Flushed. Raises JobNotFound."""
 
     def queues(self) -> list[QueueRecord]: ...
+
+    def depths(
+        self, since: datetime, *, step: timedelta = timedelta(minutes=1), queue: str = ""
+    ) -> dict[datetime, int]:
+        """How many jobs were queued at most in each step from then on, in this queue or in all together. A step in
+        which no worker was there to count is left out."""
 
     def pause(self, queue: str) -> None:
         """Let no job of this queue start until `resume`."""

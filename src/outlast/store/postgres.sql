@@ -54,6 +54,25 @@ UPDATE workers SET lease_until = :until, claimed_at = coalesce(:claimed_at, clai
 -- name: report
 UPDATE workers SET room = :room, unknown = :unknown, leaving = :leaving WHERE id = :worker
 
+-- name: show_children
+UPDATE workers SET children = :children, seen_at = :now WHERE id = :worker
+
+-- name: queued_now
+SELECT queue, count(*) FROM jobs WHERE state = 'queued' GROUP BY queue
+
+-- name: note_depth
+INSERT INTO depths (minute, queue, queued) VALUES (:minute, :queue, :queued)
+ON CONFLICT (minute, queue) DO UPDATE SET queued = excluded.queued
+
+-- name: prune_depths
+DELETE FROM depths WHERE minute < :before
+
+-- name: depths
+SELECT minute - minute % CAST(:step AS bigint) AS beginning, max(queued)
+FROM depths
+WHERE minute >= :since AND queue = :queue
+GROUP BY beginning
+
 -- name: leave
 DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE worker = :worker)
 
@@ -61,7 +80,7 @@ DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE 
 DELETE FROM workers WHERE id = :worker
 
 -- name: workers
-SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, claimed_at
+SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, claimed_at, children, seen_at
 FROM workers
 ORDER BY started_at, id
 

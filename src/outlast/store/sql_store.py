@@ -12,7 +12,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
@@ -50,6 +50,7 @@ from outlast.statistics import (
 from outlast.store import (
     LINES,
     MOST_AHEAD,
+    ChildRecord,
     Circumstances,
     Glimpse,
     Hand,
@@ -173,6 +174,25 @@ class SQLStore(SQLSearch):
         told = {"room": room, "unknown": json.dumps(sorted(unknown)), "leaving": int(is_leaving)}
         with self._connection.own_transaction():
             self._connection.execute(self.SQL["report"], told | {"worker": worker})
+
+    def show_children(self, worker: str, children: Sequence[ChildRecord]) -> None:
+        told = json.dumps([[*astuple(child)] for child in children])
+        with self._connection.own_transaction():
+            self._connection.execute(
+                self.SQL["show_children"], {"worker": worker, "children": told, "now": self.clock.now()}
+            )
+
+    def note_depths(self) -> None:
+        now = self.clock.now()
+        queued: dict[str, int] = defaultdict(int)
+        for queue, count in self._connection.read(self.SQL["queued_now"]):
+            queued[queue] += count
+            queued[""] += count
+        with self._connection.own_transaction():
+            for queue, count in (queued or {"": 0}).items():
+                row = {"minute": now - now % MINUTE, "queue": queue, "queued": count}
+                self._connection.execute(self.SQL["note_depth"], row)
+            self._connection.execute(self.SQL["prune_depths"], {"before": now - span(KEPT[MINUTE])})
 
     def leave(self, worker: str) -> bool:
         with self._connection.own_transaction():
@@ -393,6 +413,15 @@ class SQLStore(SQLSearch):
             paused[name] = paused.get(name) or paused_at
             sums[name] = [total + more for total, more in zip(sums[name], counted, strict=True)]
         return [_queue_record(name, paused[name], *sums[name]) for name in sorted(sums)]
+
+    def depths(
+        self, since: datetime, *, step: timedelta = timedelta(minutes=1), queue: str = ""
+    ) -> dict[datetime, int]:
+        parameters = {"since": to_micros(since), "step": span(step), "queue": queue}
+        return {
+            to_instant(start): queued
+            for start, queued in self._connection.read(self.SQL["depths"], parameters)
+        }
 
     def pause(self, queue: str) -> None:
         with self._connection.own_transaction(flush=True):
@@ -661,6 +690,10 @@ def _pruned(rows: list[Row]) -> Pruned:
     return Pruned(len(rows), [name for (files,) in rows if files for name in json.loads(files)])
 
 
+def _child_record(pid: int, standing: str, memory: int | None, jobs: int, job_ids: list[str]) -> ChildRecord:
+    return ChildRecord(pid=pid, standing=standing, memory=memory, jobs=jobs, job_ids=tuple(job_ids))
+
+
 def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
     (
         worker,
@@ -675,6 +708,8 @@ def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
         unknown,
         leaving,
         claimed_at,
+        children,
+        seen_at,
     ) = row
     served = json.loads(queues)
     return WorkerRecord(
@@ -690,6 +725,8 @@ def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
         unknown=tuple(json.loads(unknown)),
         is_leaving=bool(leaving),
         claimed_at=None if claimed_at is None else to_instant(claimed_at),
+        children=tuple(_child_record(*child) for child in json.loads(children)),
+        seen_at=None if seen_at is None else to_instant(seen_at),
     )
 
 

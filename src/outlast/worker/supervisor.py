@@ -35,6 +35,7 @@ from outlast.worker.nursery import Nursery
 from outlast.worker.outcomes import from_message, unwritable
 from outlast.worker.seat import Seat, Write
 from outlast.worker.settings import DUTY_TAKEN, Settings
+from outlast.worker.showing import Showing
 from outlast.worker.sweeps import Sweeps
 
 _CHORES = 1.0
@@ -78,6 +79,7 @@ class Supervisor:
         self._suspicion = False
         """Whether there may be jobs that must run alone."""
         self._sweeps = Sweeps()
+        self._showing = Showing()
         self._may_have_strays = False
         """Whether the store may say that we run what no child has."""
         self._next_chores = 0.0
@@ -496,6 +498,7 @@ class Supervisor:
             self._sweep(done.files)
             self._suspicion |= self._store.suspects(**self._what_to_claim())
             self._neighbours.listen(self._store)
+            self._showing.show(self._store, self.id, self._nursery.children.values())
         except StoreError as error:
             events.store_failed(error)
 
