@@ -27,6 +27,13 @@ def span(duration: timedelta) -> str:
     return f"{number:.0f} {unit}" if number >= 10 or number % 1 == 0 else f"{number} {unit}"
 
 
+def took(duration: timedelta) -> str:
+    """`span`, by the millisecond for what takes less than a second."""
+    if timedelta(0) < duration < timedelta(seconds=1):
+        return f"{duration.total_seconds() * 1000:.3g} ms"
+    return span(duration)
+
+
 def since(then: datetime, now: datetime) -> str:
     """`5 m ago`, or `in 5 m` for what is ahead."""
     return f"in {span(then - now)}" if then > now else f"{span(now - then)} ago"

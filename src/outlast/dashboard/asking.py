@@ -3,28 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 
 from outlast.clock import to_instant
 from outlast.dashboard.health import Facts, Notice, all_is_well, notices
+from outlast.dashboard.sought import Sought
 from outlast.explain import Explanation, ask
-from outlast.job import Attempt, JobRecord, State
-from outlast.store import JobFilter, QueueRecord, Store, WorkerRecord
+from outlast.job import Attempt, JobRecord, LogLine, State
+from outlast.store import (
+    Chain,
+    ChildRecord,
+    Failures,
+    Found,
+    JobFilter,
+    QueueRecord,
+    Store,
+    Tally,
+    WorkerRecord,
+)
 from outlast.store.liveness import is_alive
 
-_RUNNING = 200
+_RUNNING = 100
 """Running jobs that are shown with their workers, at most."""
+_LINES = 300
+"""Lines of a job's log on its page."""
 PAGE = 50
 """Jobs on one page of a list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChildView:
+    """A child with those of its jobs that are shown."""
+
+    record: ChildRecord
+    running: list[JobRecord]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerView:
-    """A worker with what it runs."""
+    """A worker with its children and what it runs."""
 
     record: WorkerRecord
     is_alive: bool
-    running: list[JobRecord]
+    children: list[ChildView]
+    others: list[JobRecord]
+    """What it runs in no child that it has told of (yet)."""
+    running: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,21 +56,11 @@ class Overview:
     """The first page."""
 
     now: datetime
-    counts: dict[str, int]
     queues: list[QueueRecord]
     workers: list[WorkerView]
     notices: list[Notice]
     well: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobList:
-    """A page of jobs that match."""
-
-    now: datetime
-    jobs: list[JobRecord]
-    next: str | None
-    """The id that the page after this one begins behind."""
+    queued: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +71,27 @@ class JobView:
     job: JobRecord
     attempts: list[Attempt]
     reasons: list[Explanation]
+    chain: Chain
+    log: list[LogLine]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What there is to choose from in a list of jobs."""
+
+    queues: list[str]
+    tasks: list[str]
+
+
+def now_of(store: Store) -> datetime:
+    """The time as the store tells it."""
+    return to_instant(store.clock.now())
 
 
 def overview(store: Store) -> Overview:
     workers = _workers(store)
     queues = store.queues()
-    now = to_instant(store.clock.now())
+    now = now_of(store)
     facts = Facts(
         now=now,
         queues=queues,
@@ -72,41 +101,66 @@ def overview(store: Store) -> Overview:
     )
     return Overview(
         now=now,
-        counts=store.counts(),
         queues=queues,
         workers=workers,
         notices=notices(facts),
         well=all_is_well(facts),
+        queued=sum(queue.queued for queue in queues),
     )
 
 
 def _workers(store: Store) -> list[WorkerView]:
     running = store.find(JobFilter(state=State.RUNNING), limit=_RUNNING)
     return [
-        WorkerView(
-            record=worker,
-            is_alive=is_alive(store, worker),
-            running=[job for job in running if job.worker == worker.id],
-        )
+        _worker(worker, [job for job in running if job.worker == worker.id], is_alive(store, worker))
         for worker in store.workers()
     ]
 
 
-def job_list(store: Store, which: JobFilter, before: str | None) -> JobList:
-    jobs = store.find(which, limit=PAGE + 1, before=before)
-    return JobList(
-        now=to_instant(store.clock.now()),
-        jobs=jobs[:PAGE],
-        next=jobs[PAGE - 1].id if len(jobs) > PAGE else None,
+def _worker(record: WorkerRecord, running: list[JobRecord], alive: bool) -> WorkerView:
+    jobs = {job.id: job for job in running}
+    children = [
+        ChildView(record=child, running=[jobs.pop(each) for each in child.job_ids if each in jobs])
+        for child in record.children
+    ]
+    return WorkerView(
+        record=record,
+        is_alive=alive,
+        children=children,
+        others=[*jobs.values()],
+        running=max(len(running), sum(child.jobs for child in record.children)),
     )
+
+
+def found(store: Store, sought: Sought, before: str | None, zone: tzinfo) -> tuple[datetime, Found]:
+    """A page of the jobs that match."""
+    now = now_of(store)
+    return now, store.search(sought.filter(now, zone), limit=PAGE, before=before)
+
+
+def tally(store: Store, sought: Sought, zone: tzinfo) -> Tally:
+    """How many match in each view, whatever view is looked at."""
+    return store.tally(sought.filter(now_of(store), zone))
+
+
+def names(store: Store) -> Names:
+    counted = store.totals()
+    queues = {each.queue for each in counted} | {queue.name for queue in store.queues()}
+    return Names(queues=sorted(queues), tasks=sorted({each.task for each in counted}))
 
 
 def job(store: Store, job_id: str) -> JobView:
     """Raises JobNotFound."""
     record, reasons = ask(store, job_id)
     return JobView(
-        now=to_instant(store.clock.now()),
+        now=now_of(store),
         job=record,
         attempts=store.attempts(job_id),
         reasons=reasons,
+        chain=store.chain(job_id),
+        log=store.log(job_id, limit=_LINES),
     )
+
+
+def failures(store: Store) -> tuple[datetime, Failures]:
+    return now_of(store), store.failures()

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Hashable
 from typing import TypeVar, cast
 
+from starlette.requests import Request
+
 from outlast.clock import steady
 from outlast.queue import TaskQueue
 from outlast.store import Store
@@ -24,6 +26,12 @@ class Unanswerable(Exception):
         self.status, self.title, self.text = status, title, text
 
 
+def require_hands(request: Request) -> None:
+    """A dependency of whatever changes something. Raises Unanswerable for who may only look."""
+    if not request.state.may_act:
+        raise Unanswerable(403, "Only looking", "You may look at this dashboard, and change nothing.")
+
+
 class Desk:
     """The queue that the dashboard is of."""
 
@@ -31,15 +39,15 @@ class Desk:
         self.queue = queue
         self._answers: dict[Hashable, tuple[float, asyncio.Task[object]]] = {}
 
-    async def ask(self, key: Hashable, ask: Callable[[Store], T]) -> T:
-        """Ask the store, or take what it answered to the same `key` within this second."""
+    async def ask(self, key: Hashable, ask: Callable[[Store], T], *, fresh: float = _FRESH) -> T:
+        """Ask the store, or take what it answered to the same `key` within so many seconds."""
         now = steady()
         until, asking = self._answers.get(key, (0.0, None))
         if asking is None or now >= until or asking.get_loop() is not asyncio.get_running_loop():
             asking = asyncio.create_task(self._ask(ask))
             asking.add_done_callback(_seen)
             self._answers = {k: kept for k, kept in self._answers.items() if now < kept[0]}
-            self._answers[key] = (now + _FRESH, asking)
+            self._answers[key] = (now + fresh, asking)
         answer: T = await asyncio.shield(cast("asyncio.Task[T]", asking))
         return answer
 

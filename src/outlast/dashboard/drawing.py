@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -19,6 +20,8 @@ from outlast import wording
 THEME_COOKIE = "outlast_theme"
 ZONE_COOKIE = "outlast_zone"
 _THEMES = ("light", "dark")
+_BRIEF = 60
+"""Characters of one argument in a list of jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +39,14 @@ class Visit:
     """Whether only the live part is asked for."""
 
 
-def visit_of(request: Request, *, may_act: bool) -> Visit:
+def visit_of(request: Request) -> Visit:
     """How this request is to be answered."""
     theme = request.cookies.get(THEME_COOKIE)
     return Visit(
         base=base_of(request),
         theme=theme if theme in _THEMES else None,
         zone=_zone(request.cookies.get(ZONE_COOKIE, "")),
-        may_act=may_act,
+        may_act=getattr(request.state, "may_act", False),
         is_fragment=request.headers.get("hx-request") == "true",
     )
 
@@ -79,6 +82,10 @@ def _environment() -> Environment:
         "size": wording.size,
         "counted": wording.counted,
         "short_id": wording.short_id,
+        "carried": lambda job: ", ".join(f"{name}={value}" for name, value in wording.arguments(job, _brief)),
+        "count": lambda number: f"{number:,}",
+        "level": _level,
+        "took": wording.took,
         "clock": _clock,
         "date": _date,
         "iso": _iso,
@@ -86,7 +93,6 @@ def _environment() -> Environment:
         "module": _module,
     }
     environment.globals["since"] = wording.since
-    environment.globals["nothing"] = timedelta(0)
     return environment
 
 
@@ -109,6 +115,16 @@ def _zone(name: str) -> tzinfo:
         return ZoneInfo(name[:64]) if name else UTC
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return UTC
+
+
+def _level(number: int) -> str:
+    """The word for a level of `logging`."""
+    return logging.getLevelName(number - number % 10) if number >= logging.DEBUG else "DEBUG"
+
+
+def _brief(value: Any) -> str:
+    told = wording.written(value)
+    return told if len(told) <= _BRIEF else f"{told[:_BRIEF]}…"
 
 
 def _clock(instant: datetime, zone: tzinfo) -> str:

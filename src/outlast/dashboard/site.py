@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from outlast.dashboard.actions import actions_of
+from outlast.dashboard.bulk import bulk_of
 from outlast.dashboard.desk import Desk, Unanswerable
 from outlast.dashboard.drawing import draw, static, visit_of
 from outlast.dashboard.gate import Gate
@@ -36,6 +37,7 @@ def site_of(
     desk = Desk(queue)
     site.include_router(pages_of(desk))
     site.include_router(actions_of(desk))
+    site.include_router(bulk_of(desk))
     site.add_api_route("/static/{name}", _static, response_class=Response)
     site.user_middleware = [
         Middleware(Gate, is_open=auth is not None, refuse=_refusal),
@@ -126,7 +128,7 @@ async def _tell_store(request: Request, error: Exception) -> Response:
 
 def _page(request: Request, status: int, title: str, text: str) -> HTMLResponse:
     """A page that needs neither the store nor anybody's rights."""
-    visit = visit_of(request, may_act=False)
+    visit = visit_of(request)
     return HTMLResponse(draw("refused.html", visit, {"title": title, "text": text}), status)
 
 

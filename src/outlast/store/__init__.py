@@ -163,6 +163,14 @@ class Tally:
     at_least: frozenset[str]
     """The views that have more than that, or may."""
 
+    def total(self, views: Collection[str]) -> int:
+        """How many are in these views together."""
+        return sum(self.counts[view] for view in views)
+
+    def is_cut(self, views: Collection[str]) -> bool:
+        """Whether there may be more in them."""
+        return not self.at_least.isdisjoint(views)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureGroup:
@@ -405,6 +413,9 @@ class Store(Protocol):
 
     def failures(self) -> Failures:
         """What has failed, by task and kind of error."""
+
+    def slowest(self, *, task: str | None = None, limit: int = 10) -> list[JobRecord]:
+        """Of the jobs that ended last, of one task or of all, those whose last attempt took longest."""
 
     def chain(self, job_id: str) -> Chain:
         """The jobs before and behind this one in its request. Raises JobNotFound."""

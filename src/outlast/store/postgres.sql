@@ -418,6 +418,19 @@ GROUP BY task, kind
 ORDER BY max(finished_at) DESC, task, kind
 LIMIT :limit
 
+-- name: slowest
+SELECT id
+FROM (
+    SELECT id, task, started_at, finished_at
+    FROM jobs
+    WHERE finished_at IS NOT NULL
+    ORDER BY finished_at DESC
+    LIMIT :most
+) AS ended
+WHERE started_at IS NOT NULL AND {which}
+ORDER BY finished_at - started_at DESC
+LIMIT :limit
+
 -- name: behind
 SELECT next_id FROM jobs WHERE id = :id
 

@@ -131,6 +131,14 @@ class SQLSearch(ABC):
         )
         return Failures([_failure_group(row) for row in rows], is_cut=not few)
 
+    def slowest(self, *, task: str | None = None, limit: int = 10) -> list[JobRecord]:
+        conditions, parameters = self._conditions(JobFilter(task=task), None)
+        sql = self.SQL["slowest"].replace("{which}", conditions)
+        rows = self._connection.read(sql, parameters | {"limit": limit, "most": _WINDOW})
+        places = [job_id for (job_id,) in rows]
+        found = {job.id: job for job in self.find(JobFilter(ids=tuple(places)), limit=limit)}
+        return [found[job_id] for job_id in places if job_id in found]
+
     def chain(self, job_id: str) -> Chain:
         with self._connection.moment():
             self.get(job_id)
