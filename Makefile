@@ -15,7 +15,7 @@ PYTEST := -m pytest -n $(JOBS) $(ARGS)
 SYSTEM_TESTS := tests/postgres/test_hosts.py tests/postgres/test_pooling.py
 # What the version of FastAPI can matter to: on SQLite alone, since no store knows FastAPI. A folder that is not there
 # yet is left out.
-FASTAPI_TESTS := $(wildcard tests/unit tests/promises tests/face tests/depends tests/cli)
+FASTAPI_TESTS := $(wildcard tests/unit tests/promises tests/face tests/depends tests/cli tests/dashboard)
 FACE_TESTS := $(wildcard tests/face tests/depends)
 
 # A caller's own search path would put other code in front of ours.

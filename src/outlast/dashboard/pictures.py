@@ -133,7 +133,7 @@ def _seconds(durations: Sequence[timedelta | None]) -> list[float | None]:
 
 def _told(duration: timedelta | None) -> str:
     if duration is None:
-        return "none"
+        return "\N{EN DASH}"
     return took(duration)
 
 

@@ -24,7 +24,7 @@ class Event:
 
 def timeline(job: JobRecord, attempts: Sequence[Attempt], now: datetime) -> list[Event]:
     """From when it was added to what comes next."""
-    return [*_added(job), *_attempts(job, attempts, now), *_state(job, now)]
+    return [*_added(job), *_attempts(job, attempts, now), *_state(job, attempts, now)]
 
 
 def _added(job: JobRecord) -> Iterator[Event]:
@@ -88,7 +88,7 @@ def _late(job: JobRecord) -> str:
     return f"{span(late)} after it was due" if late.total_seconds() > 0 else "when it was due"
 
 
-def _state(job: JobRecord, now: datetime) -> Iterator[Event]:
+def _state(job: JobRecord, attempts: Sequence[Attempt], now: datetime) -> Iterator[Event]:
     if job.view == "cancelling":
         yield Event(title="Asked to stop", at=job.cancel_requested_at, kind="ahead")
     elif job.view in ("scheduled", "retrying"):
@@ -100,6 +100,6 @@ def _state(job: JobRecord, now: datetime) -> Iterator[Event]:
     elif job.state is State.CANCELLED:
         yield Event(title="Cancelled", at=job.finished_at, kind="bad")
     elif job.state is State.FAILED:
-        yield Event(
-            title=f"Failed for good: {job.reason}", at=job.finished_at, kind="bad", text=job.error or ""
-        )
+        is_told = bool(attempts) and attempts[-1].error == job.error
+        text = "" if is_told else job.error or ""
+        yield Event(title=f"Failed for good: {job.reason}", at=job.finished_at, kind="bad", text=text)
