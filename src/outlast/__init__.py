@@ -34,11 +34,14 @@ if TYPE_CHECKING:
     from outlast.handle import Job as Job
     from outlast.job import Attempt as Attempt
     from outlast.job import JobRecord as JobRecord
+    from outlast.job import LogLine as LogLine
+    from outlast.job import Progress as Progress
     from outlast.job import Reason as Reason
     from outlast.job import State as State
     from outlast.retry import RetryPolicy as RetryPolicy
     from outlast.role import in_worker as in_worker
     from outlast.task import Task as Task
+    from outlast.worker.surroundings import CurrentJob as CurrentJob
     from outlast.worker.surroundings import current_job as current_job
 
 _HOMES = {
@@ -51,11 +54,11 @@ _HOMES = {
     "outlast.fastapi.queue": "TaskQueue",
     "outlast.fastapi.tasks": "BackgroundTasks",
     "outlast.handle": "Job",
-    "outlast.job": "Attempt JobRecord Reason State",
+    "outlast.job": "Attempt JobRecord LogLine Progress Reason State",
     "outlast.retry": "RetryPolicy",
     "outlast.role": "in_worker",
     "outlast.task": "Task",
-    "outlast.worker.surroundings": "current_job",
+    "outlast.worker.surroundings": "CurrentJob current_job",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

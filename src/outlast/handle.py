@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from outlast.address import shown
 from outlast.errors import JobFailed, JobNotFound
 from outlast.explain import Explanation, ask, uncommitted
-from outlast.job import Attempt, JobRecord, State
+from outlast.job import Attempt, JobRecord, LogLine, Progress, State
 from outlast.luggage import unpack_value
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class Pending(Protocol):
 class Job:
     """A job of a queue, by its id.
 
-    `state`, `attempt`, `result` and `error` are live: each asks the store. Until its request has committed it, a job is
-    `queued`; if the request failed there is none, and reading raises JobNotFound.
+    `state`, `attempt`, `progress`, `result` and `error` are live: each asks the store. Until its request has committed
+    it, a job is `queued`; if the request failed there is none, and reading raises JobNotFound.
     """
 
     __slots__ = ("_pending", "_queue", "id")
@@ -77,6 +77,12 @@ class Job:
         record = self._committed()
         return None if record is None else record.error
 
+    @property
+    def progress(self) -> Progress | None:
+        """How far its latest attempt says it is; None if that says nothing. Raises JobNotFound."""
+        record = self._committed()
+        return None if record is None else record.progress
+
     def _committed(self) -> JobRecord | None:
         """None as long as its request may still commit it."""
         try:
@@ -89,6 +95,11 @@ class Job:
     def _is_undecided(self) -> bool:
         """Whether its request may still commit it."""
         return self._pending is not None and self._pending.undecided
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether its request has done so, or it was enqueued outside any."""
+        return self._pending is None or not self._pending.undecided
 
     def record(self) -> JobRecord:
         """Everything the store knows of it now. Raises JobNotFound."""
@@ -109,6 +120,16 @@ class Job:
         """`attempts` without blocking the loop."""
         job_id = self.id
         return await self._queue.aask(lambda store: store.attempts(job_id))
+
+    def log(self) -> list[LogLine]:
+        """The last lines that it wrote, 1,000 at most, oldest first."""
+        job_id = self.id
+        return self._queue.ask(lambda store: store.log(job_id))
+
+    async def alog(self) -> list[LogLine]:
+        """`log` without blocking the loop."""
+        job_id = self.id
+        return await self._queue.aask(lambda store: store.log(job_id))
 
     def explain(self) -> list[Explanation]:
         """Every reason why it is not running now; none when a worker starts it with its next look.

@@ -9,6 +9,7 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from datetime import timedelta
@@ -44,6 +45,8 @@ Solve = Callable[[Callable[..., Awaitable[Any]]], Awaitable[tuple[Any, Sequence[
 
 WORKERS = ("process", "external", "inline")
 """Who runs the jobs: a worker that the server starts beside itself, one started elsewhere, or the server itself."""
+CAPTURES = ("log", "output", "nothing")
+"""Which lines are kept with a job: what it logs, that and what it prints, or none."""
 
 
 class TaskQueue:
@@ -61,6 +64,8 @@ class TaskQueue:
     """Every TaskQueue of this process that is still in use, in the order they were made."""
     dice: Callable[[], float]
     """Throws in [0, 1), by which the retries of what this process runs are spread."""
+    teller: Any
+    """Where this process runs tasks: what takes what they tell of themselves meanwhile (`outlast.worker.telling`)."""
     loop: asyncio.AbstractEventLoop | None
     """That of the app's lifespan, while it runs: what the app has opened belongs to it."""
     outlives_lifespan: bool
@@ -83,6 +88,8 @@ class TaskQueue:
         worker_lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
         context: Iterable[ContextVar[Any]] = (),
         commit_timeout: timedelta = timedelta(seconds=5),
+        capture: str = "log",
+        owner: Callable[..., Any] | None = None,
         migrate: bool = False,
         clock: Clock | None = None,
     ) -> None:
@@ -100,8 +107,11 @@ class TaskQueue:
         self.worker_lifespan = worker_lifespan
         self.context = contexts.Variables(context)
         self.commit_timeout = _not_negative(commit_timeout, "commit_timeout")
+        self.owner = owner
+        self.capture = _one_of(CAPTURES, capture, "capture")
         self.migrate = migrate and is_postgres(os.environ.get("OUTLAST_STORE") or store)
         self.dice = random.random
+        self.teller = None
         self.loop = None
         self.outlives_lifespan = False
         self.target: Target = of_caller()
@@ -124,10 +134,8 @@ class TaskQueue:
         return nullcontext()
 
     def _use(self, url: str, worker: str, files: str | None = None) -> None:
-        if worker not in WORKERS:
-            raise OptionRefused(f"worker={worker!r} (or OUTLAST_WORKER){did_you_mean(worker, WORKERS)}")
         self.url = store_url(url)
-        self.worker = worker
+        self.worker = _one_of(WORKERS, worker, "worker", " (or OUTLAST_WORKER)")
         self._writer = Writer(self.url, clock=self.clock, dice=self.dice)
         self.freight = Freight(
             files_url(files, self.url),
@@ -402,6 +410,10 @@ class TaskQueue:
         """`tell` without blocking the loop."""
         return await self._writer.acall(ask)
 
+    def post(self, ask: Callable[[Store], T]) -> Future[T]:
+        """`tell` without waiting; the future says how it ended."""
+        return self._writer.post(ask)
+
     def cancel(self, job_id: str) -> bool:
         """Cancel a queued job, or ask a running one to stop. False if it has ended. Raises JobNotFound."""
         return self._heard(self.tell(lambda store: _cancel(store, job_id)))
@@ -534,6 +546,12 @@ def _retry(store: Store, job_id: str) -> bool:
 def _at_least(least: int, value: object, name: str, unit: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise OptionRefused(f"{name}={value!r}: give a whole number of {unit}, at least {least}")
+    return value
+
+
+def _one_of(known: tuple[str, ...], value: str, name: str, also: str = "") -> str:
+    if value not in known:
+        raise OptionRefused(f"{name}={value!r}{also}{did_you_mean(value, known)}")
     return value
 
 

@@ -2,15 +2,16 @@
 
 import json
 import re
+import threading
 
 import pytest
 
 from outlast.files import files_url, open_files
 from outlast.files.sources import Memory
-from outlast.job import State, Succeeded
+from outlast.job import Ended, Line, State, Step, Succeeded, Told
 from outlast.luggage.stand_in import stand_in
 from outlast.store import JobFilter
-from tests.cli.stored import erred, new_job, run
+from tests.cli.stored import erred, made, new_job, run
 
 ENDED = ("succeeded", "failed", "cancelled")
 
@@ -400,3 +401,58 @@ def test_a_url_that_names_no_store_is_an_error(outlast):
 
     assert (ran.code, ran.out) == (2, "")
     assert "no store understands 'redis://localhost'" in ran.err
+
+
+# ---- what a running job tells ----------------------------------------------------------------------------------------
+
+
+def tell(store, job_id, step=None, *lines, attempt=1):
+    now = store.clock.now()
+    written = [Line(number, now, 30, "shop", text) for number, text in enumerate(lines, 1)]
+    store.keep([Told(job_id, attempt, step and Step(*step, now), written)])
+
+
+def test_progress_is_shown(ids, store, outlast):
+    tell(store, ids["running"], (420, 1000, "sending"))
+
+    assert "420 of 1,000 (42%): sending" in outlast("jobs", "show", ids["running"]).out
+    progress = outlast("jobs", "show", ids["running"], "--json").json["progress"]
+    assert (progress["done"], progress["total"], progress["note"]) == (420, 1000, "sending")
+
+
+def test_the_log_of_a_job_is_printed_with_nothing_that_a_terminal_obeys(ids, store, outlast):
+    tell(store, ids["running"], None, "one [bold]two[/bold]", "\x1b[31mred")
+
+    ran = outlast("jobs", "log", ids["running"][-12:])
+
+    assert ran.code == 0
+    assert ran.out.splitlines()[0] == "Attempt 1"
+    assert "WARNING  shop: one [bold]two[/bold]" in ran.out
+    assert "\x1b" not in ran.out
+    lines = outlast("jobs", "log", ids["running"], "--json").json["lines"]
+    assert [line["text"] for line in lines] == ["one [bold]two[/bold]", "\x1b[31mred"]
+
+
+def test_where_nothing_was_logged_it_says_so(ids, outlast):
+    ran = outlast("jobs", "log", ids["queued"])
+
+    assert (ran.code, ran.out) == (0, "")
+    assert "It has logged nothing" in ran.err
+
+
+def test_following_a_log_ends_with_its_job(store, outlast, tmp_path):
+    job_id = run(store, new_job())
+    tell(store, job_id, None, "first")
+
+    def go_on() -> None:
+        other = made(tmp_path / "outlast.db")
+        other.keep([Told(job_id, 1, None, [Line(2, other.clock.now(), 20, "shop", "second")])])
+        other.settle([Ended(job_id, 1, Succeeded())])
+        other.close()
+
+    going_on = threading.Timer(0.1, go_on)
+    going_on.start()
+    ran = outlast("jobs", "log", job_id, "--follow")
+    going_on.join()
+
+    assert [line.rpartition(": ")[2] for line in ran.out.splitlines()[1:]] == ["first", "second"]

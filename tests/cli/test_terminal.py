@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from outlast.job import Ended, State, Succeeded
+from outlast.job import Ended, State, Step, Succeeded, Told
 from tests.cli.stored import new_job, run
 
 
@@ -106,6 +106,18 @@ def test_waiting_shows_a_bar_and_what_is_still_going_on(store, screen):
     assert wait.ended() == 0
     assert "0/1" in wait.seen
     assert f"{job_id} \x1b[32msucceeded" in wait.seen
+
+
+def test_waiting_for_one_job_shows_how_far_it_says_it_is(store, screen):
+    job_id = run(store, new_job())
+    store.keep([Told(job_id, 1, Step(42, 100, "sending", store.clock.now()), [])])
+
+    wait = screen("jobs", "wait", job_id)
+    wait.until("42/100")
+    store.settle([Ended(job_id, 1, Succeeded())])
+
+    assert wait.ended() == 0
+    assert "sending" in wait.seen
 
 
 CHECKED = """

@@ -8,9 +8,36 @@ import pytest
 import outlast
 
 NAMES = [
-    *("AppNotFound", "AppRefused", "Attempt", "BackgroundTasks", "Explanation", "Fail", "FileMissing"),
-    *("FileTooLarge", "Job", "JobFailed", "JobNotFound", "JobRecord", "LuggageMisfit", "LuggageRefused"),
-    *("LuggageTooLarge", "NotConfirmed", "OptionRefused", "OutlastError", "Reason", "Retry", "RetryPolicy"),
+    *(
+        "AppNotFound",
+        "AppRefused",
+        "Attempt",
+        "BackgroundTasks",
+        "CurrentJob",
+        "Explanation",
+        "Fail",
+        "FileMissing",
+    ),
+    *(
+        "FileTooLarge",
+        "Job",
+        "JobFailed",
+        "JobNotFound",
+        "JobRecord",
+        "LogLine",
+        "LuggageMisfit",
+        "LuggageRefused",
+    ),
+    *(
+        "LuggageTooLarge",
+        "NotConfirmed",
+        "OptionRefused",
+        "OutlastError",
+        "Progress",
+        "Reason",
+        "Retry",
+        "RetryPolicy",
+    ),
     *("Snooze", "State", "StoreError", "StoreUnusable", "Task", "TaskQueue", "TaskRefused", "TaskUnknown"),
     *("Why", "current_job", "in_worker"),
 ]

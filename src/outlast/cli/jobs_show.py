@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outlast.cli.options import DEFAULT_STORE, JsonOption, StoreOption, same_store
-from outlast.cli.printing import coloured, instant, print_facts, print_json, say
-from outlast.wording import span
+from outlast.cli.printing import coloured, how_far, instant, print_facts, print_json, say
+from outlast.wording import since, span
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -67,10 +67,12 @@ def _print_job(job: JobRecord, now: datetime) -> None:
             ("  timeout", "" if job.timeout is None else span(job.timeout)),
             ("  started", "" if job.started_at is None else instant(job.started_at, now)),
             ("  ended", _ended(job, now)),
+            ("  progress", _progress(job, now)),
             ("  worker", job.worker or ""),
             ("  reason", job.reason or ""),
             ("  error", job.error or ""),
             ("  note", job.note or ""),
+            ("  owner", job.owner or ""),
             ("  result", result(job) if job.state == "succeeded" else ""),
         )
         if fact
@@ -85,6 +87,10 @@ def _ended(job: JobRecord, now: datetime) -> str:
         return ""
     took = "" if job.started_at is None else f", after {span(job.finished_at - job.started_at)}"
     return f"{instant(job.finished_at, now)}{took}"
+
+
+def _progress(job: JobRecord, now: datetime) -> str:
+    return "" if job.progress is None else f"{how_far(job.progress)}, {since(job.progress.at, now)}"
 
 
 def _print_attempt(attempt: Attempt) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from outlast.cli.exits import NOT_SO, TIMED_OUT, complain
 from outlast.cli.options import DEFAULT_STORE, JsonOption, StoreOption, duration, same_store
-from outlast.cli.printing import Bar, coloured, hint, plain_text, print_json, say
+from outlast.cli.printing import Bar, coloured, hint, how_far, plain_text, print_json, say
 from outlast.wording import counted, short_id, span
 
 if TYPE_CHECKING:
@@ -74,10 +74,15 @@ def _until_ended(store: Store, jobs: list[JobRecord], timeout: timedelta | None)
 
 
 def _show(bar: Bar, jobs: list[JobRecord]) -> None:
-    views = [job.view for job in jobs if not job.state.ended]
-    bar.show(
-        len(jobs) - len(views), ", ".join(f"{views.count(view)} {view}" for view in dict.fromkeys(views))
-    )
+    """Of several how many have ended; of a single one how far it says it is."""
+    going = [job for job in jobs if not job.state.ended]
+    if len(jobs) == 1 and going and (progress := going[0].progress) is not None and progress.total:
+        bar.show(progress.done, progress.note or going[0].view, total=progress.total)
+        return
+    views = [job.view for job in going]
+    told = [f"{views.count(view)} {view}" for view in dict.fromkeys(views)]
+    told += [how_far(job.progress) for job in going if job.progress is not None]
+    bar.show(len(jobs) - len(going), ", ".join(told), total=len(jobs))
 
 
 def _line(job: JobRecord) -> Text:

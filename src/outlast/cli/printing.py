@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from outlast.job import Progress
+
 _PIPE_WIDTH = 1000
 """Columns when nobody looks: nothing is cut off in a pipe or a file."""
 _GAP = 2
@@ -167,10 +169,10 @@ class Bar:
         if self._bar is not None:
             self._bar.stop()
 
-    def show(self, done: int, told: str = "") -> None:
-        """So many of the total are done; and a few words on the rest."""
+    def show(self, done: int, told: str = "", *, total: int | None = None) -> None:
+        """So many of the total are done; and a few words on the rest. `total`: another one from now on."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, description=told)
+            self._bar.update(self._task, completed=done, total=total, description=told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,3 +212,9 @@ def coloured(text: str, kind: str | None = None) -> Text:
 def instant(then: datetime, now: datetime) -> str:
     """An instant on the reader's own clock, and how far it is."""
     return f"{then.astimezone():%Y-%m-%d %H:%M:%S} ({since(then, now)})"
+
+
+def how_far(progress: Progress) -> str:
+    """`42 of 100 (42 %): reading`."""
+    share = "" if progress.share is None else f" of {progress.total:,} ({progress.share:.0%})"
+    return f"{progress.done:,}{share}" + (f": {progress.note}" if progress.note else "")

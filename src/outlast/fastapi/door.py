@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from outlast.fastapi.owners import owned
 from outlast.fastapi.receipt import KEY, Receipt, current, describe
 from outlast.fastapi.routes import Routes
 from outlast.fastapi.snapshots import solve_all
@@ -139,6 +140,8 @@ class Passage:
         if receipt.unsolved:
             await self._solve()
         queue = receipt.queue
+        if queue.owner is not None:
+            await self._own()
         is_held = queue.inline is None and self._routes.hold(receipt.scope, start)
         jobs = queue.bind(receipt.take(), queue.holds.holder() if is_held else None)
         receipt.turn = queue.turn(jobs)
@@ -167,6 +170,14 @@ class Passage:
             self._receipt.discard(f"what a task takes from it was answered {answer[0]['status']}")
             await self._answer(answer)
             raise Refused("a snapshot could not be solved; the answer to that has been sent")
+
+    async def _own(self) -> None:
+        receipt = self._receipt
+        try:
+            receipt.jobs[receipt.taken :] = await owned(receipt.jobs[receipt.taken :], receipt)
+        except BaseException as error:
+            receipt.discard(repr(error))
+            raise
 
     async def _refuse(self, error: Exception) -> None:
         """503, then an exception for what is left of the request, so that its own session is not committed either."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,13 +20,15 @@ from starlette.concurrency import run_in_threadpool
 
 from outlast.clock import steady
 from outlast.errors import Retry, Snooze, TaskUnknown
-from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, Snoozed, Stopped, TimedOut
+from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, Snoozed, Stopped, TimedOut, Told
 from outlast.premises import Premises
 from outlast.queue import TaskQueue as AnyQueue
-from outlast.store import Store
-from outlast.worker import chores, events, executor
+from outlast.store import Settled, Store
+from outlast.worker import chores, events, executor, log_lines
 from outlast.worker.membership import Membership, Standing
 from outlast.worker.sweeps import Sweeps, sweep
+from outlast.worker.tally import Tally
+from outlast.worker.telling import Teller
 
 if TYPE_CHECKING:
     from outlast.fastapi.queue import TaskQueue
@@ -97,6 +100,7 @@ class Inline:
         self._premises = None if queue.is_in_memory else Premises(queue.url)
         self.membership = Membership(self._premises, queues=None, slots=_AT_ONCE, lease=_LEASE)
         self._sweeps = Sweeps()
+        self._tally = Tally()
         self._next_chores = 0.0
         self._claimed: dict[str, Claimed] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -169,7 +173,7 @@ class Inline:
         began = Begun(job, steady())
         outcome, error = await attempt(job, self._queue)
         end = Ended(job.id, job.attempt, outcome)
-        (settled,) = await self._queue.atell(lambda store: store.settle([end]))
+        settled = await self._queue.atell(partial(self._settle, began, end))
         events.attempt_ended(began, settled)
         self.wake()
         if (task := asyncio.current_task()) is not None and task.cancelling():
@@ -183,7 +187,17 @@ class Inline:
         while job_id not in self._claimed:
             if not self._claim(store):
                 return None
-        return self._claimed.pop(job_id)
+        return self._begun(job_id, store)
+
+    def _begun(self, job_id: str, store: Store) -> Claimed:
+        job = self._claimed.pop(job_id)
+        self._tally.started(job, store.clock.now())
+        return job
+
+    def _settle(self, began: Begun, end: Ended, store: Store) -> Settled:
+        (settled,) = store.settle([end])
+        self._tally.ended(began.job, settled.ending, steady() - began.since, store.clock.now())
+        return settled
 
     def _take_free(self, limit: int, store: Store) -> tuple[list[Claimed], float]:
         """Up to so many jobs that no request will run, and how long to wait for more."""
@@ -192,7 +206,7 @@ class Inline:
         ids = [job_id for job_id in self._claimed if job_id not in self.owned][: max(limit, 0)]
         due = store.next_due()
         pause = _LOOK_AGAIN if due is None else (due - store.clock.now()) / 1e6
-        return [self._claimed.pop(job_id) for job_id in ids], min(max(pause, 0.0), _LOOK_AGAIN)
+        return [self._begun(job_id, store) for job_id in ids], min(max(pause, 0.0), _LOOK_AGAIN)
 
     def _claim(self, store: Store) -> bool:
         if not self.membership.is_known:
@@ -215,10 +229,13 @@ class Inline:
             return
         self._next_chores = steady() + _LOOK_AGAIN
         if self._premises is not None:
-            files = chores.do(store, self._premises, self.membership.id, self._queue.retention).files
+            settled, _, files = chores.do(store, self._premises, self.membership.id, self._queue.retention)
         else:  # nobody else can have been there
-            events.expired(store.expire())
-            files = store.prune(self._queue.retention).files
+            settled, files = store.expire(), store.prune(self._queue.retention).files
+            events.expired(settled)
+        self._tally.ended_elsewhere(settled, store.clock.now())
+        if steady() >= self._tally.write_at:
+            self._tally.write(store)
         self._sweeps.note(files)
 
     def leave(self, store: Store) -> None:
@@ -227,6 +244,7 @@ class Inline:
             released = [Ended(job.id, job.attempt, Released(begun=False)) for job in self._claimed.values()]
             self._claimed.clear()
             store.settle(released)
+            self._tally.write(store)
             self.membership.leave(store)
 
 
@@ -245,6 +263,9 @@ async def attempt(
 
     `instead` is raised in place of the function's own code.
     """
+    if queue.teller is None:
+        queue.teller = Teller(partial(_keep, queue), queue.clock)
+        log_lines.install(queue.capture)
     try:
         call = executor.begin(job, queue)
     except TaskUnknown as error:
@@ -257,6 +278,18 @@ async def attempt(
     if isinstance(outcome, TimedOut):
         return outcome, TimeoutError(f"{job.task} timed out after {outcome.timeout / 1e6:g} s")
     return outcome, call.error if isinstance(outcome, (Erred, Snoozed)) else None
+
+
+def _keep(queue: AnyQueue, told: list[Told]) -> None:
+    """Behind what the store has to do, and before the end of the attempt."""
+    queue.post(lambda store: store.keep(told)).add_done_callback(partial(_excuse, told))
+
+
+def _excuse(told: list[Told], kept: Future[None]) -> None:
+    error = None if kept.cancelled() else kept.exception()
+    if isinstance(error, Exception):
+        for each in told:
+            events.not_kept(each.id, error)
 
 
 async def _awaited(call: executor.Run) -> Outcome:

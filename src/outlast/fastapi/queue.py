@@ -11,6 +11,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -28,10 +29,12 @@ from outlast.fastapi.audit import audit
 from outlast.fastapi.door import Door
 from outlast.fastapi.holds import Holds
 from outlast.fastapi.inline import Inline, Turn
-from outlast.fastapi.receipt import current
+from outlast.fastapi.owners import owned, owned_in_thread
+from outlast.fastapi.receipt import Receipt, current
 from outlast.fastapi.snapshots import Snapshot
 from outlast.fastapi.solving import Solver
 from outlast.fastapi.too_large import UploadTooLarge
+from outlast.fastapi.watching import Watch
 from outlast.files.cargo import carries
 from outlast.handle import Job
 from outlast.job import NewJob
@@ -45,7 +48,7 @@ from outlast.worker.app import settings_of
 from outlast.worker.host import Host
 
 if TYPE_CHECKING:
-    from fastapi import APIRouter, Request
+    from fastapi import APIRouter, Request, Response
     from fastapi.responses import JSONResponse
 
 P = ParamSpec("P")
@@ -66,7 +69,10 @@ class TaskQueue(queue.TaskQueue):
     in a folder beside the store. Where it is given, it also takes arguments and results over `payload_limit`;
     `OUTLAST_FILES` has the last word. One file may have `file_limit` bytes, any number by default. `commit_timeout`
     bounds the wait for a commit. `migrate=True` brings the tables of a PostgreSQL store up to date at start-up, as
-    `outlast migrate` does; an SQLite store always is. Raises OptionRefused, StoreUnusable, AppRefused.
+    `outlast migrate` does; an SQLite store always is. `capture` says which lines are kept with a job: what it logs
+    ("log"), that and what it prints ("output"), or "nothing". `owner` is a dependency that returns the id of
+    whoever makes a request: its jobs are theirs, and `router` answers about a job to its owner alone. Raises
+    OptionRefused, StoreUnusable, AppRefused.
     """
 
     too_large = UploadTooLarge
@@ -86,6 +92,7 @@ class TaskQueue(queue.TaskQueue):
         self.holds = Holds(self._writer)
         self._carrying: set[asyncio.Task[None]] = set()
         self.inline = Inline(self) if worker == "inline" else None
+        self._watch: Watch | None = None
         self._host: Host | None = None
         self._sleeps = worker == "process" and not in_worker()
 
@@ -164,6 +171,8 @@ class TaskQueue(queue.TaskQueue):
             async with self.inline.serving() if self.inline and not in_worker() else nullcontext():
                 yield
         finally:
+            if self._watch is not None:
+                self._watch.close()
             if host is not None:
                 await host.astop()
             self._host = self.loop = None
@@ -201,6 +210,12 @@ class TaskQueue(queue.TaskQueue):
         return {}
 
     @cached_property
+    def owned_by(self) -> Snapshot:
+        """What says in a request whose the jobs are that it adds. Raises TaskRefused where it needs the body."""
+        assert self.owner is not None
+        return Snapshot(self.owner, self.app or FastAPI())
+
+    @cached_property
     def _unvetted(self) -> list[Callable[..., Any]]:
         """Tasks that could not be looked at when they were declared: their annotations name what came after them."""
         return []
@@ -214,6 +229,8 @@ class TaskQueue(queue.TaskQueue):
         return task
 
     def _vet(self) -> None:
+        if self.owner is not None:
+            _ = self.owned_by
         while self._unvetted:
             self.solve_of(self._unvetted.pop())
 
@@ -266,16 +283,25 @@ class TaskQueue(queue.TaskQueue):
         return None if self.inline is None else Turn(self.inline, jobs)
 
     def _enqueue(self, jobs: list[NewJob]) -> None:
+        receipt = self._receipt()
+        if receipt is not None:
+            jobs = owned_in_thread(jobs, receipt)
         turn = self.turn(jobs)
         self.commit(jobs)
         if turn is not None:
             turn.run_soon()
 
     async def _aenqueue(self, jobs: list[NewJob]) -> None:
+        jobs = await owned(jobs, self._receipt())
         turn = self.turn(jobs)
         await self.acommit(jobs)
         if turn is not None:
             await turn.quietly()
+
+    def _receipt(self) -> Receipt | None:
+        """That of the request which the running code belongs to, if it is this queue that knows owners."""
+        receipt = current.get() if self.owner is not None else None
+        return receipt if receipt is not None and receipt.queue is self else None
 
     def close(self) -> None:
         if self.inline is not None and self.inline.membership.is_known:
@@ -291,11 +317,62 @@ class TaskQueue(queue.TaskQueue):
 
         return router_of(self)
 
-    def accepted(self, job: Job, request: Request) -> JSONResponse:
-        """The answer 202 with the `Location` of a job's status, where `router` is included."""
+    def router_of(self, task: Callable[..., Any]) -> APIRouter:
+        """`router` for the jobs of one task alone, whose results have the type that the task's annotation says.
+
+        Raises TaskRefused for one whose annotation has no JSON schema.
+        """
+        from outlast.fastapi.router import router_of
+
+        return router_of(self, self.call_of(task).task)
+
+    def accepted(
+        self,
+        job: Job,
+        request: Request,
+        *,
+        task: Callable[..., Any] | None = None,
+        retry_after: timedelta | None = None,
+    ) -> JSONResponse:
+        """The answer 202 with the `Location` of a job's status, where `router` is included, or `router_of(task)`.
+
+        `retry_after`: when to ask for the first time; after a second by default. Raises AppRefused where neither is.
+        """
         from outlast.fastapi.router import accepted
 
-        return accepted(job, request)
+        return accepted(job, request, self._task_of(task), retry_after)
+
+    async def answered(
+        self,
+        job: Job,
+        request: Request,
+        *,
+        task: Callable[..., Any] | None = None,
+        retry_after: timedelta | None = None,
+    ) -> Response:
+        """`accepted`; but where the client says `Prefer: wait=5`, and the job ends in time: 200, with its status.
+
+        For a job that is committed, by `aenqueue`: one added to BackgroundTasks is not before the response starts.
+        """
+        from outlast.fastapi.router import answered
+
+        return await answered(self, job, request, self._task_of(task), retry_after)
+
+    def _task_of(self, func: Callable[..., Any] | None) -> Task[..., Any] | None:
+        return None if func is None else self.call_of(func).task
+
+    @property
+    def watch(self) -> Watch:
+        """Who waits for jobs on the running loop."""
+        loop = asyncio.get_running_loop()
+        if self._watch is None or self._watch.loop is not loop:
+            self._watch = Watch(self, loop)
+        return self._watch
+
+    def _heard(self, touched: bool) -> bool:
+        if touched and self._watch is not None:
+            self._watch.wake()
+        return super()._heard(touched)
 
     def dashboard(
         self,

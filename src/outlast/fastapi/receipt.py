@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from outlast import request_id
+from outlast.fastapi.owners import owned, owned_in_thread
 from outlast.handle import Job
 from outlast.job import NewJob, new_id
 
@@ -54,6 +55,7 @@ class Receipt:
         "jobs",
         "late",
         "open",
+        "owner",
         "plain",
         "queue",
         "scope",
@@ -81,6 +83,8 @@ class Receipt:
         self.plain: PlainTasks | None = None
         self.late: Late | None = None
         self.turn: Turn | None = None
+        self.owner: str | None = None
+        """Whose its jobs are, once that was asked and if it is anybody."""
         self._request_id: str | None = None
 
     @property
@@ -213,7 +217,7 @@ class Late:
 
     def _commit_here(self, jobs: list[NewJob]) -> None:
         receipt = self._receipt
-        rows = receipt.queue.bind(jobs)
+        rows = receipt.queue.bind(owned_in_thread(jobs, receipt))
         if receipt.turn is None:
             receipt.turn = receipt.queue.turn(rows)
         else:
@@ -223,8 +227,8 @@ class Late:
     async def _commit_waiting(self) -> None:
         queue = self._receipt.queue
         while self._waiting:
-            rows = queue.bind(self._waiting)
-            self._waiting = []
+            jobs, self._waiting = self._waiting, []
+            rows = queue.bind(await owned(jobs, self._receipt))
             turn = queue.turn(rows)
             try:
                 await queue.acommit(rows)

@@ -30,13 +30,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from outlast import locks, role, wire
+from outlast.clock import SystemClock
 from outlast.errors import AppNotFound, TaskUnknown
 from outlast.job import Claimed, Outcome
 from outlast.queue import TaskQueue
 from outlast.target import Target
-from outlast.worker import executor, log_records, sweeps
+from outlast.worker import executor, log_lines, log_records, sweeps
 from outlast.worker.app import find_queue, lifespan_of
 from outlast.worker.outcomes import to_message
+from outlast.worker.telling import Teller
 from outlast.worker.threads import Threads
 
 _CHUNK = 1 << 16  # with more, the C library maps and unmaps memory for each message
@@ -55,6 +57,8 @@ def main(descriptor: int) -> None:
     locks.acquire(Path(orders["lock"]))
     try:
         queue = _imported(Target.from_message(orders["target"]), orders["url"])
+        queue.teller = Teller(partial(channel.send, "told"), SystemClock())
+        log_lines.install(queue.capture)
         _run(Child(channel, orders["slots"], queue, orders["url"]).serve())
     except BaseException as error:
         channel.send("unready", _why(error))

@@ -22,7 +22,7 @@ from outlast import locks
 from outlast.address import is_postgres
 from outlast.clock import span
 from outlast.premises import Premises
-from outlast.store import Store, WorkerRecord
+from outlast.store import Settled, Store, WorkerRecord
 from outlast.store.liveness import is_alive
 from outlast.worker import events
 
@@ -35,26 +35,31 @@ _HELD_ELSEWHERE = timedelta(minutes=1)
 
 
 class Done(NamedTuple):
-    """What a round leaves to do: whether there is more to prune than it took, and files that may be unused now."""
+    """What a round did and leaves to do."""
 
+    settled: list[Settled]
+    """Jobs that expired or were rescued."""
     is_more: bool
+    """Whether there is more to prune than it took."""
     files: list[str]
+    """Those that may be unused now."""
 
 
 def do(store: Store, premises: Premises, worker: str, retention: timedelta) -> Done:
     """All of them, once. Raises StoreError."""
-    events.expired(store.expire())
+    settled = store.expire()
+    events.expired(settled)
     others = [other for other in store.workers() if other.id != worker]
     living = [other for other in others if is_alive(store, other, premises)]
     for other in others:
         if other not in living:
-            _rescue(store, premises, other)
+            settled += _rescue(store, premises, other)
     for server, since in store.holders():
         if _has_left(server, since, store, premises, living):
             events.unheld(server, store.unhold(server))
             premises.server(server).unlink(missing_ok=True)
     pruned = store.prune(retention, limit=_PRUNED)
-    return Done(pruned.jobs == _PRUNED, pruned.files)
+    return Done(settled, pruned.jobs == _PRUNED, pruned.files)
 
 
 def _has_left(
@@ -68,7 +73,7 @@ def _has_left(
     return not is_minded and since + span(_HELD_ELSEWHERE) < store.clock.now()
 
 
-def _rescue(store: Store, premises: Premises, worker: WorkerRecord) -> None:
+def _rescue(store: Store, premises: Premises, worker: WorkerRecord) -> list[Settled]:
     """No job is started beside a live orphan of its own: first its children must be gone."""
     children = premises.children(worker.id)
     orphans = [locks.holder(child) for child in children]
@@ -76,10 +81,12 @@ def _rescue(store: Store, premises: Premises, worker: WorkerRecord) -> None:
         _kill(orphan)
     if not _are_free(children, patience=_ORPHAN_PATIENCE if any(orphans) else 0.0):
         events.orphans_live(worker.id)
-        return
-    events.rescued(worker.id, store.rescue(worker.id))
+        return []
+    rescued = store.rescue(worker.id)
+    events.rescued(worker.id, rescued)
     for path in (*children, premises.worker(worker.id)):
         path.unlink(missing_ok=True)
+    return rescued
 
 
 def _are_free(children: list[Path], patience: float) -> bool:

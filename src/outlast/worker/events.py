@@ -106,6 +106,10 @@ def store_failed(error: Exception) -> None:
     _log.error("store failed: %s", error)
 
 
+def not_kept(job: str, error: Exception) -> None:
+    _log.warning("progress and log lines not kept id=%s: %s: %s", job, type(error).__name__, error)
+
+
 def child_cannot_start(traceback: str, pause: float) -> None:
     _log.error(
         "the app does not start in the worker, which tries again in %g s:\n%s", pause, traceback.rstrip()

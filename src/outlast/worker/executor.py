@@ -30,6 +30,7 @@ from outlast.retry import StoredPolicy
 from outlast.task import Task
 from outlast.worker import arrivals
 from outlast.worker.surroundings import Surroundings
+from outlast.worker.telling import Teller
 
 InThread = Callable[[Claimed, Callable[[], Any]], Awaitable[Any]]
 """Runs a part of an attempt in a thread, in the context of the caller."""
@@ -54,6 +55,8 @@ class Run:
     is_async: bool
     freight: Freight
     carried: Carried
+    teller: Teller | None
+    """Takes what it tells of itself meanwhile."""
     solve: Solve | None = None
     """What fills its other parameters, around the call, on the loop."""
     error: BaseException | None = None
@@ -88,12 +91,14 @@ def begin(job: Claimed, queue: TaskQueue) -> Run | Outcome:
 def call_of(job: Claimed, queue: TaskQueue) -> Run:
     """The call that a job asks for. Raises TaskUnknown, LuggageMisfit, or whatever the user's classes raise."""
     func, signature, is_async, solve = _functions.get((job.task, queue)) or _find(job.task, queue)
-    freight, carried = queue.freight, context.read(job.context, queue.context, job.id)
+    freight, teller, carried = queue.freight, queue.teller, context.read(job.context, queue.context, job.id)
     if arrivals.are_in(job.luggage):
         call = arrivals.awaited_call if is_async else arrivals.plain_call
-        return Run(job, call(func, signature, job, freight), (), {}, is_async, freight, carried, solve)
+        return Run(
+            job, call(func, signature, job, freight), (), {}, is_async, freight, carried, teller, solve
+        )
     args, kwargs = signature.unpack(job.luggage)
-    return Run(job, func, args, kwargs, is_async, freight, carried, solve)
+    return Run(job, func, args, kwargs, is_async, freight, carried, teller, solve)
 
 
 def signature_of(task: str, queue: TaskQueue) -> Signature:
@@ -118,7 +123,7 @@ def _not_begun(job: Claimed, error: BaseException) -> Outcome:
 def run(call: Run) -> Outcome:
     """Call a `def` task in this thread."""
     try:
-        with Surroundings(call.job, call.carried):
+        with Surroundings(call.job, call.carried, call.teller):
             return _stored(call, _succeeded(call, call.func(*call.args, **call.kwargs)))
     except BaseException as error:
         return _outcome(call, error)
@@ -127,7 +132,7 @@ def run(call: Run) -> Outcome:
 async def arun(call: Run, in_thread: InThread) -> Outcome:
     """Await an `async def` task, or any that declares dependencies. Its cancellation is an outcome too."""
     try:
-        with Surroundings(call.job, call.carried):
+        with Surroundings(call.job, call.carried, call.teller):
             outcome = await _awaited(call, in_thread)
         if outcome.result is not None and call.freight.is_bulky(outcome.result):
             return await asyncio.to_thread(_stored, call, outcome)

@@ -47,6 +47,8 @@ class Membership:
         """When the lease is to be renewed, on the steady clock."""
         self.told: Standing | None = None
         """What the store has been told of us since we entered."""
+        self.claimed_at: int | None = None
+        """When the store last answered a claim (µs), or none was due. The store is told when the lease is renewed."""
         self._premises = premises
         self._queues = queues
         self._slots = slots
@@ -110,7 +112,7 @@ class Membership:
             return not self.is_known or steady() < self._until
 
     def _renew(self, store: Store, now: float) -> bool:
-        known = store.renew(self.id, self._lease)
+        known = store.renew(self.id, self._lease, claimed_at=self.claimed_at)
         self._prolong(now)
         return known
 

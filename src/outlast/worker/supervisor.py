@@ -20,9 +20,9 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from outlast.clock import steady
+from outlast.clock import SystemClock, steady
 from outlast.errors import NotConfirmed, StoreError, StoreUnusable
-from outlast.job import Claimed, Crashed, Ended, Outcome, Released
+from outlast.job import Claimed, Crashed, Ended, Outcome, Released, Told
 from outlast.premises import Premises
 from outlast.store import Settled, Store, clock_of, open_store
 from outlast.worker import chores, events
@@ -37,6 +37,8 @@ from outlast.worker.seat import Seat, Write
 from outlast.worker.settings import DUTY_TAKEN, Settings
 from outlast.worker.showing import Showing
 from outlast.worker.sweeps import Sweeps
+from outlast.worker.tally import Tally
+from outlast.worker.telling import merged, told_from
 
 _CHORES = 1.0
 _MORE_CHORES = 0.05
@@ -70,6 +72,9 @@ class Supervisor:
         self._neighbours = Neighbours(self._selector, self._on_ring)
         self._running: dict[str, Running] = {}
         self._ends: list[tuple[Running, Ended]] = []
+        self._told: dict[tuple[str, int], Told] = {}
+        """What attempts have told of themselves and nobody has written."""
+        self._tally = Tally()
         self._leftover = Leftover()
         self._deadlines: list[tuple[float, str, int]] = []
         self._look = True
@@ -156,19 +161,23 @@ class Supervisor:
             self._membership.renew_at,
             self._nursery.next_look,
             self._neighbours.tell_at,
+            self._tally.write_at,
         ]
         if self._next_due is not None:
             timers.append(max(self._next_due, self._pause_until))
         if self._deadlines:
             timers.append(self._deadlines[0][0])
-        if self._ends:
+        if self._ends or self._told:
             timers.append(self._pause_until)
         if self._leave_by is not None:
             timers.append(self._leave_by)
         return max(0.0, min(timers) - now)
 
     def _may_find_jobs(self) -> bool:
-        return self._can_claim() and self._look and self._nursery.free() > 0
+        return self._look and self._may_claim_more()
+
+    def _may_claim_more(self) -> bool:
+        return self._can_claim() and self._nursery.free() > 0
 
     def _standing(self) -> Standing:
         """What others should know of us. The jobs of children that take no more count as room that is taken."""
@@ -187,6 +196,8 @@ class Supervisor:
         verb, *rest = message
         if verb == "ended":
             self._on_ended(child, rest[0])
+        elif verb == "told":
+            self._on_told(child, rest[0])
         elif verb == "stopping":
             self._on_stopping(child, *rest)
         elif verb == "unknown":
@@ -208,6 +219,15 @@ class Supervisor:
         """A child hands back of itself only what its code does not fit."""
         if isinstance(outcome, Released):
             self._leftover.add_job(job.id, job.task, steady() + outcome.delay / 1e6)
+
+    def _on_told(self, child: Child, batch: list[list[Any]]) -> None:
+        """Kept until it is written; of what is told meanwhile, what counts. The child goes by the machine's clock."""
+        ahead = self._clock.now() - SystemClock().now()
+        for message in batch:
+            told = told_from(message, ahead)
+            fence = (told.id, told.attempt)
+            if told.id in child.running:
+                self._told[fence] = merged(self._told[fence], told) if fence in self._told else told
 
     def _on_stopping(self, child: Child, job_id: str, where: str, is_stuck: bool) -> None:
         running = child.running.get(job_id)
@@ -282,7 +302,7 @@ class Supervisor:
         standing = self._standing()
         news = standing if self._membership.has_news(standing) else None
         may_claim = looking and (self._nursery.free() or self._suspicion)
-        if not (self._seat.writes or self._ends or news or may_claim):
+        if not (self._seat.writes or self._ends or self._told or news or may_claim):
             return
         writes, ends = self._seat.writes, self._ends
         self._seat.writes = []
@@ -295,13 +315,14 @@ class Supervisor:
             self._one_by_one(writes, ends, error)
             return
         self._ends = []
+        self._told.clear()
         self._membership.told = news or self._membership.told
         for write in writes:
             write.confirm()
         if writes and not self._takes_all():
             self._neighbours.owe()
         for (running, _), end in zip(ends, settled, strict=True):
-            events.attempt_ended(running, end)
+            self._ended(running, end)
         if claimed:
             self._nursery.hand_out(claimed, self._started)
         if alone is not None:
@@ -317,6 +338,8 @@ class Supervisor:
                 self._membership.report(store, news)
             for write in writes:
                 _write(store, write)
+            if self._told:
+                store.keep([*self._told.values()])
             if ends:
                 settled = store.settle([end for _, end in ends])
             if looking or ((writes or ends) and self._can_claim()):
@@ -338,6 +361,7 @@ class Supervisor:
         claimed = []
         if free:
             claimed = self._store.claim(self.id, free, **self._what_to_claim())
+        self._membership.claimed_at = self._clock.now()
         self._look = len(claimed) == free
         return claimed
 
@@ -367,7 +391,12 @@ class Supervisor:
         running = child.running[job.id] = self._running[job.id] = Running(job, child, now)
         if job.timeout is not None:
             self._set_deadline(now + job.timeout / 1e6, job)
+        self._tally.started(job, self._clock.now())
         events.attempt_started(running)
+
+    def _ended(self, running: Running, settled: Settled) -> None:
+        self._tally.ended(running.job, settled.ending, steady() - running.since, self._clock.now())
+        events.attempt_ended(running, settled)
 
     def _set_deadline(self, at: float, job: Claimed) -> None:
         """Those of jobs that ended in time are swept out when they are the greater part."""
@@ -394,10 +423,11 @@ class Supervisor:
 
     def _one_by_one(self, writes: list[Write], ends: list[tuple[Running, Ended]], error: Exception) -> None:
         """The store is well, but something in this commit cannot be written: let nobody else pay for it."""
-        if not (writes or ends or isinstance(error, StoreError)):
+        if not (writes or ends or self._told or isinstance(error, StoreError)):
             raise error
         events.store_failed(error)
         self._ends = []
+        self._keep_one_by_one()
         for write in writes:
             try:
                 with self._store.transaction(flush=True):
@@ -412,9 +442,18 @@ class Supervisor:
             except Exception as refusal:
                 self._ends.append((running, end._replace(outcome=unwritable(refusal))))
             else:
-                events.attempt_ended(running, settled)
+                self._ended(running, settled)
         self._may_have_strays = True
         self._pause_until = steady() + 0.5
+
+    def _keep_one_by_one(self) -> None:
+        """What cannot be written of it is lost; the jobs go on."""
+        for told in self._told.values():
+            try:
+                self._store.keep([told])
+            except Exception as error:
+                events.not_kept(told.id, error)
+        self._told.clear()
 
     def _release_strays(self) -> None:
         """A commit that failed may have been written all the same: what it claimed was then never handed out."""
@@ -437,6 +476,8 @@ class Supervisor:
             self._renew()
         if now >= self._neighbours.tell_at:
             self._try(self._neighbours.tell)
+        if now >= self._tally.write_at:
+            self._try(self._tally.write)
         if now >= self._next_chores:
             self._do_chores()
         elif self._was_rung:
@@ -467,6 +508,8 @@ class Supervisor:
     def _renew(self) -> None:
         """And look for strays: a database that crashed has forgotten endings, and may be back unnoticed."""
         self._may_have_strays = True
+        if not self._may_claim_more():
+            self._membership.claimed_at = self._clock.now()  # no claim is due that could be late
         if not self._membership.keep(self._store):
             self._cut_off()
 
@@ -478,6 +521,7 @@ class Supervisor:
             del running.child.running[running.job.id]
         self._running.clear()
         self._ends.clear()
+        self._told.clear()
         self._membership.begin_anew()
         self._nursery.worker = self.id
         self._membership.keep(self._store)
@@ -493,6 +537,7 @@ class Supervisor:
                 self._release_strays()
             self._stop_cancelled(self._store)
             done = chores.do(self._store, self._premises, self.id, self._settings.retention)
+            self._tally.ended_elsewhere(done.settled, self._clock.now())
             if done.is_more:
                 self._next_chores = steady() + _MORE_CHORES
             self._sweep(done.files)
@@ -586,6 +631,7 @@ class Supervisor:
     def _close(self) -> None:
         if self._ends:
             events.left_unsettled(len(self._ends))
+        self._try(self._tally.write)
         self._neighbours.close()
         self._try(self._membership.leave)
         self._store.close()
