@@ -83,8 +83,15 @@ def _spots(titles: Sequence[str], room: float) -> list[Spot]:
 
 def _way(values: Sequence[float | None], most: float, room: float) -> str:
     return " ".join(
-        f"M{points[0]}L{' '.join(points[1:] or [points[0]])}" for points in _stretches(values, most, room)
+        f"M{points[0]}L{' '.join(points[1:])}" if len(points) > 1 else _dash(points[0], room)
+        for points in _stretches(values, most, room)
     )
+
+
+def _dash(point: str, room: float) -> str:
+    """What stands alone is as wide as its step."""
+    x, _, y = point.partition(",")
+    return f"M{_r(float(x) - room / 2):g},{y}L{_r(float(x) + room / 2):g},{y}"
 
 
 def _area(values: Sequence[float | None], most: float, room: float) -> str:

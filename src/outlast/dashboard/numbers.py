@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from outlast.job import JobRecord
 from outlast.statistics import Histogram, Statistics
 from outlast.store import Store
 
-_NO_COUNTS = (0,)
+_NOTHING = Histogram((0,), timedelta(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class Numbers:
     run: list[Histogram]
     late: list[Histogram]
     depth: list[int | None]
+    failure_share: float | None
+    """The part of the attempts that ended of themselves and failed; None when none has."""
 
     @property
     def all_run(self) -> Histogram:
@@ -58,26 +60,22 @@ class Numbers:
     def all_late(self) -> Histogram:
         return _sum(self.late)
 
-    @property
-    def failure_share(self) -> float | None:
-        """The part of the attempts that came to an end of their own and failed; None when none has."""
-        bad = sum(self.failed) + sum(self.retried)
-        ended = bad + sum(self.succeeded)
-        return bad / ended if ended else None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskNumbers:
-    """What was counted of one task."""
+    """What was counted of one task over a period."""
 
     task: str
     queues: list[str]
-    numbers: Numbers
+    run: Histogram
+    failure_share: float | None
+    succeeded: list[int]
+    """In each step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tasks:
-    """Every task that was counted in a period."""
+    """Every task that was counted in a period, those that ran most first."""
 
     now: datetime
     tasks: list[TaskNumbers]
@@ -87,25 +85,37 @@ def of_all(store: Store, period: Period) -> Numbers:
     """Of all tasks together."""
     starts = period.starts(to_instant(store.clock.now()))
     depths = store.depths(starts[0], step=period.step)
-    return _numbers(store.statistics(starts[0], step=period.step), period, starts, depths)
+    return _numbers(store.summed(starts[0], step=period.step), period, starts, depths)
+
+
+def of_task(store: Store, period: Period, task: str) -> Numbers:
+    """Of one task."""
+    starts = period.starts(to_instant(store.clock.now()))
+    return _numbers(store.summed(starts[0], step=period.step, task=task), period, starts, {})
 
 
 def of_tasks(store: Store, period: Period) -> Tasks:
-    """Of each task, those that ran most first."""
+    """Of each task."""
     now = to_instant(store.clock.now())
     starts = period.starts(now)
     by_task: dict[str, list[Statistics]] = {}
-    for each in store.statistics(starts[0], step=period.step):
+    for each in store.summed_by_task(starts[0], step=period.step):
         by_task.setdefault(each.task, []).append(each)
-    tasks = [
-        TaskNumbers(
-            task=task,
-            queues=sorted({each.queue for each in counted}),
-            numbers=_numbers(counted, period, starts, {}),
-        )
-        for task, counted in by_task.items()
-    ]
-    return Tasks(now=now, tasks=sorted(tasks, key=lambda each: (-each.numbers.all_run.count, each.task)))
+    steps = store.successes(starts[0], step=period.step)
+    tasks = [_task(task, counted, starts, steps.get(task, {})) for task, counted in by_task.items()]
+    return Tasks(now=now, tasks=sorted(tasks, key=lambda each: (-each.run.count, each.task)))
+
+
+def _task(
+    task: str, counted: Sequence[Statistics], starts: Sequence[datetime], succeeded: Mapping[datetime, int]
+) -> TaskNumbers:
+    return TaskNumbers(
+        task=task,
+        queues=[each.queue for each in counted],
+        run=_sum(each.run for each in counted),
+        failure_share=_failure_share(counted),
+        succeeded=[succeeded.get(start, 0) for start in starts],
+    )
 
 
 def slowest(store: Store, task: str | None) -> list[JobRecord]:
@@ -114,27 +124,33 @@ def slowest(store: Store, task: str | None) -> list[JobRecord]:
 
 
 def _numbers(
-    counted: Iterable[Statistics], period: Period, starts: Sequence[datetime], depths: dict[datetime, int]
+    counted: Iterable[Statistics], period: Period, starts: Sequence[datetime], depths: Mapping[datetime, int]
 ) -> Numbers:
-    steps: dict[datetime, list[Statistics]] = {start: [] for start in starts}
-    for each in counted:
-        if each.start in steps:
-            steps[each.start].append(each)
+    steps = {each.start: each for each in counted}
+    known = [steps.get(start) for start in starts]
     return Numbers(
         period=period,
         starts=[*starts],
-        succeeded=[sum(each.succeeded for each in step) for step in steps.values()],
-        failed=[sum(sum(each.failed.values()) for each in step) for step in steps.values()],
-        retried=[sum(each.retried for each in step) for step in steps.values()],
-        run=[_sum(each.run for each in step) for step in steps.values()],
-        late=[_sum(each.late for each in step) for step in steps.values()],
+        succeeded=[each.succeeded if each else 0 for each in known],
+        failed=[sum(each.failed.values()) if each else 0 for each in known],
+        retried=[each.retried if each else 0 for each in known],
+        run=[each.run if each else _NOTHING for each in known],
+        late=[each.late if each else _NOTHING for each in known],
         depth=[depths.get(start) for start in starts],
+        failure_share=_failure_share([*steps.values()]),
     )
+
+
+def _failure_share(counted: Sequence[Statistics]) -> float | None:
+    """The part of the attempts that came to an end of their own and failed; None when none has."""
+    bad = sum(each.retried + sum(each.failed.values()) for each in counted)
+    ended = bad + sum(each.succeeded for each in counted)
+    return bad / ended if ended else None
 
 
 def _sum(histograms: Iterable[Histogram]) -> Histogram:
     many = [each for each in histograms if each.count]
     if not many:
-        return Histogram(_NO_COUNTS, timedelta(0))
+        return _NOTHING
     counts = tuple(map(sum, zip(*(each.counts for each in many), strict=True)))
     return Histogram(counts, sum((each.total for each in many), timedelta(0)))

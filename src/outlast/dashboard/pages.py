@@ -32,7 +32,13 @@ _FETCHED = 1_000_000
 def pages_of(desk: Desk) -> APIRouter:
     """Every page."""
     router = APIRouter(default_response_class=HTMLResponse)
+    _add_of_all(router, desk)
+    _add_of_jobs(router, desk)
+    _add_of_tasks(router, desk)
+    return router
 
+
+def _add_of_all(router: APIRouter, desk: Desk) -> None:
     @router.get("/")
     async def overview(request: Request, period: str = HOUR.word) -> Response:
         shown = PERIODS.get(period, HOUR)
@@ -44,6 +50,13 @@ def pages_of(desk: Desk) -> APIRouter:
         charts = pictures.overview_pictures(counted, told.queued, visit.zone)
         return _page("overview", request, {"told": told, "charts": charts, "period": shown})
 
+    @router.get("/failures")
+    async def failures(request: Request) -> Response:
+        now, failed = await desk.ask("failures", asking.failures)
+        return _page("failures", request, {"now": now, "failed": failed, "sought": Sought(state="failed")})
+
+
+def _add_of_jobs(router: APIRouter, desk: Desk) -> None:
     @router.get("/jobs")
     async def jobs(request: Request, before: str = "") -> Response:
         sought = Sought.of(request.query_params)
@@ -87,25 +100,26 @@ def pages_of(desk: Desk) -> APIRouter:
             404, "No such attempt", f"No traceback is kept of attempt {number} of job {job_id}."
         )
 
+
+def _add_of_tasks(router: APIRouter, desk: Desk) -> None:
     @router.get("/tasks")
     async def tasks(request: Request, task: str = "", period: str = HOUR.word) -> Response:
         shown = PERIODS.get(period, HOUR)
-        told = await desk.ask(("tasks", shown), partial(numbers.of_tasks, period=shown), fresh=_COUNTED_FOR)
         slow = partial(numbers.slowest, task=task or None)
-        slowest = await desk.ask(("slowest", task), slow, fresh=_COUNTED_FOR)
-        chosen = next((each for each in told.tasks if each.task == task), None)
-        zone = visit_of(request).zone
-        charts = [] if chosen is None else pictures.task_pictures(chosen.numbers, zone)
-        sparks = {each.task: pictures.throughput(each.numbers, zone).chart for each in told.tasks}
-        shown_too = {"told": told, "task": task, "charts": charts, "period": shown, "slowest": slowest}
-        return _page("tasks", request, shown_too | {"sparks": sparks})
-
-    @router.get("/failures")
-    async def failures(request: Request) -> Response:
-        now, failed = await desk.ask("failures", asking.failures)
-        return _page("failures", request, {"now": now, "failed": failed, "sought": Sought(state="failed")})
-
-    return router
+        told = {
+            "task": task,
+            "period": shown,
+            "now": await desk.ask("now", asking.now_of),
+            "slowest": await desk.ask(("slowest", task), slow, fresh=_NAMED_FOR),
+        }
+        if task:
+            one = partial(numbers.of_task, period=shown, task=task)
+            counted = await desk.ask(("task", shown, task), one, fresh=_COUNTED_FOR)
+            charts = pictures.task_pictures(counted, visit_of(request).zone)
+            return _page("task", request, told | {"charts": charts})
+        all_of_them = partial(numbers.of_tasks, period=shown)
+        tasks = (await desk.ask(("tasks", shown), all_of_them, fresh=_COUNTED_FOR)).tasks
+        return _page("tasks", request, told | {"tasks": tasks, "spark": pictures.spark})
 
 
 def _page(name: str, request: Request, told: Mapping[str, Any]) -> HTMLResponse:

@@ -49,6 +49,11 @@ def task_pictures(numbers: Numbers, zone: tzinfo) -> list[Picture]:
     ]
 
 
+def spark(succeeded: Sequence[int]) -> Chart:
+    """How many succeeded in each step, in little."""
+    return bars([(count,) for count in succeeded], ("b",))
+
+
 def throughput(numbers: Numbers, zone: tzinfo) -> Picture:
     total = sum(numbers.succeeded)
     titles = _titles(numbers, zone, [f"{count:,} succeeded" for count in numbers.succeeded])

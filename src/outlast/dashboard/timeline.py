@@ -65,7 +65,7 @@ def _latest(job: JobRecord, now: datetime) -> Iterator[Event]:
             title=f"Attempt {job.attempt} runs",
             at=job.started_at,
             kind="busy",
-            text=f"for {span(now - job.started_at)}, started {_late(job)}",
+            text=f"started {_late(job)}",
             progress=job.progress,
         )
     elif job.state is State.SUCCEEDED and job.finished_at is not None:

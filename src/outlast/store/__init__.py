@@ -462,6 +462,20 @@ class Store(Protocol):
         """How many jobs were queued at most in each step from then on, in this queue or in all together. A step in
         which no worker was there to count is left out."""
 
+    def summed(
+        self, since: datetime, *, step: timedelta = timedelta(minutes=1), task: str | None = None
+    ) -> list[Statistics]:
+        """`statistics` of all tasks and queues together, or of one task in all queues: one for each step in which
+        something was counted. `step`: whole minutes, or whole hours."""
+
+    def summed_by_task(self, since: datetime, *, step: timedelta = timedelta(minutes=1)) -> list[Statistics]:
+        """`statistics` of each task in each queue over the whole time since then, as far as it lies in whole steps."""
+
+    def successes(
+        self, since: datetime, *, step: timedelta = timedelta(minutes=1)
+    ) -> dict[str, dict[datetime, int]]:
+        """How many jobs of each task succeeded in each step."""
+
     def pause(self, queue: str) -> None:
         """Let no job of this queue start until `resume`."""
 

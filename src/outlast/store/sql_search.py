@@ -10,11 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Protocol
 
-from outlast.clock import Clock, to_instant, to_micros
+from outlast.clock import Clock, span, to_instant, to_micros
 from outlast.errors import JobNotFound
 from outlast.job import JobRecord, State
+from outlast.statistics import HOUR, MINUTE, Statistics, statistics_of
 from outlast.store import ALL, MOST_COUNTED, Chain, FailureGroup, Failures, Found, JobFilter, Tally
 from outlast.store.rows import job_record
 
@@ -28,6 +30,7 @@ _FEW = MOST_COUNTED
 _DISORDER = 1000
 """Places by which jobs may lie apart from the order they were added in."""
 _TOP = 2**62
+_MINUTE = timedelta(minutes=1)
 _VIEWS = ("scheduled", "retrying", "waiting", "held", "ready", "running", "succeeded", "failed", "cancelled")
 
 Named = Mapping[str, Any]
@@ -147,6 +150,30 @@ class SQLSearch(ABC):
             behind = self._one(self.SQL["behind"], {"id": job_id})
             found = {job.id: job for job in self.find(JobFilter(ids=(before or "", behind or "")))}
             return Chain(found.get(before), found.get(behind))
+
+    # ---- numbers
+
+    def summed(
+        self, since: datetime, *, step: timedelta = _MINUTE, task: str | None = None
+    ) -> list[Statistics]:
+        window = _window(since, step) | {"task": task}
+        return [
+            statistics_of(to_instant(start), task or "", "", [*map(int, numbers)])
+            for start, *numbers in self._connection.read(self.SQL["statistics_summed"], window)
+        ]
+
+    def summed_by_task(self, since: datetime, *, step: timedelta = _MINUTE) -> list[Statistics]:
+        window = _window(since, step)
+        return [
+            statistics_of(to_instant(window["since"]), task, queue, [*map(int, numbers)])
+            for task, queue, *numbers in self._connection.read(self.SQL["statistics_by_task"], window)
+        ]
+
+    def successes(self, since: datetime, *, step: timedelta = _MINUTE) -> dict[str, dict[datetime, int]]:
+        found: dict[str, dict[datetime, int]] = {}
+        for start, task, count in self._connection.read(self.SQL["successes"], _window(since, step)):
+            found.setdefault(task, {})[to_instant(start)] = int(count)
+        return found
 
     # ---- searching, in steps
 
@@ -300,6 +327,14 @@ _IN_VIEW = {
     "scheduled": f"{_FREE} AND ready = 0 AND run_at > :now AND failures = 0",
     "retrying": f"{_FREE} AND ready = 0 AND run_at > :now AND failures > 0",
 }
+
+
+def _window(since: datetime, step: timedelta) -> dict[str, int]:
+    """The rows to read: those of minutes, or of hours where these are enough."""
+    micros = span(step)
+    length = MINUTE if micros % HOUR else HOUR
+    begin = to_micros(since)
+    return {"length": length, "since": begin - begin % length, "step": micros}
 
 
 def _state_of(which: JobFilter) -> State | None:

@@ -233,6 +233,27 @@ WHERE length = :length AND start >= :since AND start < :until
 GROUP BY beginning, task, queue
 ORDER BY beginning, task, queue
 
+-- name: statistics_summed
+SELECT start - start % :step AS beginning, {sums}
+FROM statistics
+WHERE length = :length AND start >= :since AND (:task IS NULL OR task = :task)
+GROUP BY beginning
+ORDER BY beginning
+
+-- name: statistics_by_task
+SELECT task, queue, {sums}
+FROM statistics
+WHERE length = :length AND start >= :since
+GROUP BY task, queue
+ORDER BY task, queue
+
+-- name: successes
+SELECT start - start % :step AS beginning, task, sum(succeeded)
+FROM statistics
+WHERE length = :length AND start >= :since
+GROUP BY beginning, task
+ORDER BY task, beginning
+
 -- name: asked_to_cancel
 SELECT id, attempt FROM jobs WHERE worker = :worker AND cancel_requested_at IS NOT NULL
 
