@@ -73,7 +73,7 @@ def measure(setting: Setting) -> list[Table]:
     table.add(_OPEN, sqlite[_OPEN].told(2), postgres[_OPEN].told(2), "under 2")
     table.notes.append(
         f"{count:,} finished jobs, one in 400 failed; {_TASKS} tasks that ran in each minute of the last day. "
-        "A request straight to the app in this process, with all of its work, and nothing remembered from the one before."
+        "A request straight to the app in this process, with all of its work, and nothing remembered from before."
     )
     return [table]
 

@@ -36,6 +36,17 @@ class PostgresStore(SQLStore):
     HAS_TEXT = "strpos(lower(luggage), CAST(:text AS text)) > 0"
     ERROR_IS_OF = "split_part(error, ':', 1) = CAST(:error AS text)"
     IN_STATE: ClassVar = {state: f"state = '{state}'" for state in State}
+    # Not to change rows by: whoever waited for one that another has changed would not look at its state again.
+    AMONG: ClassVar = {
+        State.QUEUED: (
+            "seq IN (SELECT seq FROM jobs WHERE ready = 1 UNION ALL SELECT seq FROM jobs WHERE ready = 2"
+            " UNION ALL SELECT seq FROM jobs WHERE ready = 0 AND state = 'queued')"
+        ),
+        State.RUNNING: "seq IN (SELECT seq FROM jobs WHERE worker IS NOT NULL)",
+        State.SUCCEEDED: "state = 'succeeded'",
+        State.FAILED: "seq IN (SELECT seq FROM jobs WHERE state = 'failed')",
+        State.CANCELLED: "seq IN (SELECT seq FROM jobs WHERE state = 'cancelled')",
+    }
 
     def __init__(
         self,

@@ -58,7 +58,11 @@ UPDATE workers SET room = :room, unknown = :unknown, leaving = :leaving WHERE id
 UPDATE workers SET children = :children, seen_at = :now WHERE id = :worker
 
 -- name: queued_now
-SELECT queue, count(*) FROM jobs WHERE state = 'queued' GROUP BY queue
+SELECT queue, count(*) FROM jobs WHERE ready = 1 GROUP BY queue
+UNION ALL
+SELECT queue, count(*) FROM jobs WHERE ready = 2 GROUP BY queue
+UNION ALL
+SELECT queue, count(*) FROM jobs WHERE ready = 0 AND state = 'queued' GROUP BY queue
 
 -- name: note_depth
 INSERT INTO depths (minute, queue, queued) VALUES (:minute, :queue, :queued)
@@ -68,7 +72,7 @@ ON CONFLICT (minute, queue) DO UPDATE SET queued = excluded.queued
 DELETE FROM depths WHERE minute < :before
 
 -- name: depths
-SELECT minute - minute % CAST(:step AS bigint) AS beginning, max(queued)
+SELECT minute - mod(minute, CAST(:step AS bigint)) AS beginning, max(queued)
 FROM depths
 WHERE minute >= :since AND queue = :queue
 GROUP BY beginning
@@ -363,7 +367,12 @@ SELECT coalesce(
 )
 
 -- name: some_queued
-SELECT 1 FROM jobs WHERE state = 'queued' LIMIT :limit
+SELECT 1 FROM jobs WHERE ready = 1
+UNION ALL
+SELECT 1 FROM jobs WHERE ready = 2
+UNION ALL
+SELECT 1 FROM jobs WHERE ready = 0 AND state = 'queued'
+LIMIT :limit
 
 -- name: some_running
 SELECT 1 FROM jobs WHERE worker IS NOT NULL LIMIT :limit
@@ -402,7 +411,8 @@ GROUP BY view
 
 -- name: tally
 SELECT
-    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'queued' AND ready > 0 LIMIT :most) AS few),
+    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE ready = 1 LIMIT :most) AS few)
+    + (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE ready = 2 LIMIT :most) AS few),
     (SELECT count(*) FROM (
         SELECT 1 FROM jobs
         WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at <= :now LIMIT :most
@@ -510,7 +520,11 @@ DELETE FROM queues WHERE name = :name
 -- name: queues
 SELECT name, paused_at, 0, 0, 0 FROM queues
 UNION ALL
-SELECT queue, NULL, count(*), 0, 0 FROM jobs WHERE state = 'queued' GROUP BY queue
+SELECT queue, NULL, count(*), 0, 0 FROM jobs WHERE ready = 1 GROUP BY queue
+UNION ALL
+SELECT queue, NULL, count(*), 0, 0 FROM jobs WHERE ready = 2 GROUP BY queue
+UNION ALL
+SELECT queue, NULL, count(*), 0, 0 FROM jobs WHERE ready = 0 AND state = 'queued' GROUP BY queue
 UNION ALL
 SELECT queue, NULL, 0, count(*), 0 FROM jobs WHERE worker IS NOT NULL GROUP BY queue
 UNION ALL
@@ -556,8 +570,15 @@ SELECT id FROM jobs WHERE right(id, length(:part)) = :part
 LIMIT :limit
 
 -- name: oldest_ready
-SELECT id FROM jobs
-WHERE state = 'queued' AND held_by IS NULL AND waiting = 0 AND (ready > 0 OR run_at <= :now)
+SELECT id
+FROM (
+    SELECT id, run_at, seq FROM jobs WHERE ready = 1
+    UNION ALL
+    SELECT id, run_at, seq FROM jobs WHERE ready = 2
+    UNION ALL
+    SELECT id, run_at, seq FROM jobs
+    WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at <= :now
+) AS due
 ORDER BY run_at, seq
 LIMIT 1
 

@@ -74,7 +74,9 @@ class SQLSearch(ABC):
     SQL: ClassVar[Mapping[str, str]]
     """The statements of this dialect, by name."""
     IN_STATE: ClassVar[Mapping[State, str]]
-    """The condition that finds the jobs in a state."""
+    """The condition that finds the jobs in a state, to change them."""
+    AMONG: ClassVar[Mapping[State, str]]
+    """The same to read them, by an index where there is one."""
     ID_IS_ONE_OF: ClassVar[str]
     """The condition on `id` that takes a list `:ids`."""
     HAS_TEXT: ClassVar[str]
@@ -104,7 +106,7 @@ class SQLSearch(ABC):
         return records[0]
 
     def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
-        conditions, parameters = self._conditions(which, _state_of(which))
+        conditions, parameters = self._conditions(which, _state_of(which), is_read=True)
         if before is not None:
             conditions += f" AND seq < ({self.SQL['place_of']})"
         now = self.clock.now()
@@ -127,7 +129,7 @@ class SQLSearch(ABC):
 
     def failures(self) -> Failures:
         few = self._are_few(State.FAILED)
-        which = self.IN_STATE[State.FAILED] if few else _NEWEST_FAILED
+        which = self.AMONG[State.FAILED] if few else _NEWEST_FAILED
         rows = self._connection.read(
             self.SQL["failures"].replace("{which}", which),
             {"limit": _GROUPS, "most": _WINDOW * _WINDOWS},
@@ -272,9 +274,9 @@ class SQLSearch(ABC):
     # ---- conditions
 
     def _conditions(
-        self, which: JobFilter, state: State | None, *, is_window: bool = False
+        self, which: JobFilter, state: State | None, *, is_window: bool = False, is_read: bool = False
     ) -> tuple[str, dict[str, Any]]:
-        return self.conditions(which, state, is_window=is_window), {
+        return self.conditions(which, state, is_window=is_window, is_read=is_read), {
             "queue": which.queue,
             "task": which.task,
             "ids": self._list(which.ids),
@@ -286,18 +288,23 @@ class SQLSearch(ABC):
         }
 
     @classmethod
-    def conditions(cls, which: JobFilter, state: State | None, *, is_window: bool = False) -> str:
+    def conditions(
+        cls, which: JobFilter, state: State | None, *, is_window: bool = False, is_read: bool = False
+    ) -> str:
         """What a statement says for `{which}`. `is_window`: where it goes by places, and not by a state's index."""
-        return " AND ".join(cls._each_condition(which, state, is_window or which.ids is not None))
+        in_state = cls.AMONG if is_read else cls.IN_STATE
+        if which.ids is not None or is_window:
+            # An expression keeps SQLite from going by the state where it is to go by the ids.
+            in_state = {each: f"state || '' = '{each}'" for each in State}
+        return " AND ".join(cls._each_condition(which, None if state is None else in_state[state]))
 
     @classmethod
-    def _each_condition(cls, which: JobFilter, state: State | None, is_placed: bool) -> Iterator[str]:
+    def _each_condition(cls, which: JobFilter, in_state: str | None) -> Iterator[str]:
         yield "true"
         if which.ids is not None:
             yield cls.ID_IS_ONE_OF
-        if state is not None:
-            # An expression keeps SQLite from going by the state where it is to go by the ids.
-            yield f"state || '' = '{state}'" if is_placed else cls.IN_STATE[state]
+        if in_state is not None:
+            yield in_state
         for name, condition in _CONDITIONS.items():
             if getattr(which, name) is not None:
                 yield condition

@@ -56,6 +56,7 @@ class SQLiteStore(SQLStore):
         State.FAILED: "seq IN (SELECT seq FROM jobs WHERE state = 'failed')",
         State.CANCELLED: "seq IN (SELECT seq FROM jobs WHERE state = 'cancelled')",
     }
+    AMONG = IN_STATE
 
     def __init__(
         self,
