@@ -110,7 +110,7 @@ def overview(store: Store) -> Overview:
 
 
 def _workers(store: Store) -> list[WorkerView]:
-    running = store.find(JobFilter(state=State.RUNNING), limit=_RUNNING)
+    running = store.search(JobFilter(state=State.RUNNING), limit=_RUNNING).jobs
     return [
         _worker(worker, [job for job in running if job.worker == worker.id], is_alive(store, worker))
         for worker in store.workers()

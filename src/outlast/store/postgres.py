@@ -24,6 +24,11 @@ from outlast.store.sql_store import SQLStore, Wanted, is_ready_at_once, result_o
 SQL = named_sql("postgres.sql")
 
 
+def _places(found: str) -> str:
+    """Found first, then looked up one by one: a plan that joins them may as well go through all jobs."""
+    return f"seq = ANY(ARRAY({found}))"
+
+
 class PostgresStore(SQLStore):
     """Keeps jobs in a schema of a database, shared by the processes of many machines.
 
@@ -38,14 +43,14 @@ class PostgresStore(SQLStore):
     IN_STATE: ClassVar = {state: f"state = '{state}'" for state in State}
     # Not to change rows by: whoever waited for one that another has changed would not look at its state again.
     AMONG: ClassVar = {
-        State.QUEUED: (
-            "seq IN (SELECT seq FROM jobs WHERE ready = 1 UNION ALL SELECT seq FROM jobs WHERE ready = 2"
-            " UNION ALL SELECT seq FROM jobs WHERE ready = 0 AND state = 'queued')"
+        State.QUEUED: _places(
+            "SELECT seq FROM jobs WHERE ready = 1 UNION ALL SELECT seq FROM jobs WHERE ready = 2"
+            " UNION ALL SELECT seq FROM jobs WHERE ready = 0 AND state = 'queued'"
         ),
-        State.RUNNING: "seq IN (SELECT seq FROM jobs WHERE worker IS NOT NULL)",
+        State.RUNNING: _places("SELECT seq FROM jobs WHERE worker IS NOT NULL"),
         State.SUCCEEDED: "state = 'succeeded'",
-        State.FAILED: "seq IN (SELECT seq FROM jobs WHERE state = 'failed')",
-        State.CANCELLED: "seq IN (SELECT seq FROM jobs WHERE state = 'cancelled')",
+        State.FAILED: _places("SELECT seq FROM jobs WHERE state = 'failed'"),
+        State.CANCELLED: _places("SELECT seq FROM jobs WHERE state = 'cancelled'"),
     }
 
     def __init__(

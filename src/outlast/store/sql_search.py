@@ -76,7 +76,7 @@ class SQLSearch(ABC):
     IN_STATE: ClassVar[Mapping[State, str]]
     """The condition that finds the jobs in a state, to change them."""
     AMONG: ClassVar[Mapping[State, str]]
-    """The same to read them, by an index where there is one."""
+    """The same to read the few that there are, by an index where there is one."""
     ID_IS_ONE_OF: ClassVar[str]
     """The condition on `id` that takes a list `:ids`."""
     HAS_TEXT: ClassVar[str]
@@ -106,7 +106,10 @@ class SQLSearch(ABC):
         return records[0]
 
     def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
-        conditions, parameters = self._conditions(which, _state_of(which), is_read=True)
+        return self._find(self._conditions(which, _state_of(which)), limit, before)
+
+    def _find(self, wanted: tuple[str, dict[str, Any]], limit: int, before: str | None) -> list[JobRecord]:
+        conditions, parameters = wanted
         if before is not None:
             conditions += f" AND seq < ({self.SQL['place_of']})"
         now = self.clock.now()
@@ -117,7 +120,7 @@ class SQLSearch(ABC):
     def search(self, which: JobFilter, *, limit: int = 50, before: str | None = None) -> Found:
         state = _state_of(which)
         if which.ids is not None or (state is not None and self._are_few(state)):
-            jobs = self.find(which, limit=limit + 1, before=before)
+            jobs = self._find(self._conditions(which, state, is_read=True), limit + 1, before)
             return Found(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None)
         return self._search_newest(which, limit, self._beginning(which, before))
 
@@ -137,9 +140,7 @@ class SQLSearch(ABC):
         return Failures([_failure_group(row) for row in rows], is_cut=not few)
 
     def slowest(self, *, task: str | None = None, limit: int = 10) -> list[JobRecord]:
-        conditions, parameters = self._conditions(JobFilter(task=task), None)
-        sql = self.SQL["slowest"].replace("{which}", conditions)
-        rows = self._connection.read(sql, parameters | {"limit": limit, "most": _WINDOW})
+        rows = self._connection.read(self.SQL["slowest"], {"task": task, "limit": limit, "most": _WINDOW})
         places = [job_id for (job_id,) in rows]
         found = {job.id: job for job in self.find(JobFilter(ids=tuple(places)), limit=limit)}
         return [found[job_id] for job_id in places if job_id in found]

@@ -402,7 +402,7 @@ FROM (
     ORDER BY finished_at DESC
     LIMIT :most
 ) AS ended
-WHERE started_at IS NOT NULL AND {which}
+WHERE started_at IS NOT NULL AND (:task IS NULL OR task = :task)
 ORDER BY finished_at - started_at DESC
 LIMIT :limit
 
