@@ -60,6 +60,10 @@ def worker(
             metavar="LEVEL", help="debug (tells of each job), info, warning or error.", show_default="info"
         ),
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Answer /metrics and /healthz there.", show_default="nowhere"),
+    ] = None,
     store: AppStoreOption = None,
 ) -> None:
     """Run a worker for an app, on its own or beside that of a server.
@@ -78,6 +82,7 @@ def worker(
         "slots": slots,
         "grace": grace,
         "log_level": None if log_level is None else log_level.upper(),
+        "http": http,
     }
     found = find_app(app)
     if found.how:

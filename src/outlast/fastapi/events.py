@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 RETRY = 1000
 """Milliseconds until a client comes back that has lost us."""
 _PING = 15.0
-_SEEN = re.compile(r"(\w*)\.(\d+)\.(\d+)\.(\d+)\.(\d+)", re.ASCII)
+_SEEN = re.compile(r"([a-z]{0,12})\.(\d+)\.(\d+)\.(\d+)\.(\d+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

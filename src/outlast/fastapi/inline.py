@@ -39,6 +39,8 @@ _AT_ONCE = 40
 """Jobs that the timer runs at once."""
 _LOOK_AGAIN = 1.0
 """Seconds between looks at the store, and between chores."""
+_RENEW_AGAIN = 5.0
+"""Seconds between telling the store that jobs are still asked for."""
 _UNKNOWN_PAUSE = 30_000_000
 """Microseconds before a job whose task this code lacks is looked at again."""
 
@@ -101,7 +103,7 @@ class Inline:
         self.membership = Membership(self._premises, queues=None, slots=_AT_ONCE, lease=_LEASE)
         self._sweeps = Sweeps()
         self._tally = Tally()
-        self._next_chores = 0.0
+        self._next_chores = self._next_renewal = 0.0
         self._claimed: dict[str, Claimed] = {}
         self._running: set[asyncio.Task[None]] = set()
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -212,7 +214,7 @@ class Inline:
         if not self.membership.is_known:
             self.membership.enter(store)
         self._report(store)
-        worker = self.membership.id
+        worker, self.membership.claimed_at = self.membership.id, store.clock.now()
         jobs = store.claim(worker, _AT_ONCE) or store.claim(worker, 1, alone=True)
         self._claimed.update((job.id, job) for job in jobs)
         return bool(jobs)
@@ -236,6 +238,9 @@ class Inline:
         self._tally.ended_elsewhere(settled, store.clock.now())
         if steady() >= self._tally.write_at:
             self._tally.write(store)
+        if steady() >= self._next_renewal and self.membership.is_known:
+            self._next_renewal = steady() + _RENEW_AGAIN
+            store.renew(self.membership.id, _LEASE, claimed_at=self.membership.claimed_at)
         self._sweeps.note(files)
 
     def leave(self, store: Store) -> None:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 def owner_id(value: Any) -> str | None:
     """What the dependency returned, as it is stored. Raises OptionRefused for what is no id."""
-    if value is None:
+    if value is None or value == "":
         return None
-    if isinstance(value, bool) or not isinstance(value, (str, int, UUID)) or value == "":
+    if isinstance(value, bool) or not isinstance(value, (str, int, UUID)):
         raise OptionRefused(
             f"the dependency owner= returned {type(value).__name__}; it returns the id of whoever asks: a text, a "
             "number or a UUID; None for nobody"

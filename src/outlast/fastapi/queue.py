@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from fastapi import APIRouter, Request, Response
     from fastapi.responses import JSONResponse
 
+    from outlast.metrics import Collector
+
 P = ParamSpec("P")
 R = TypeVar("R")
 _log = logging.getLogger("outlast.request")
@@ -316,6 +318,20 @@ class TaskQueue(queue.TaskQueue):
         from outlast.fastapi.router import router_of
 
         return router_of(self)
+
+    @cached_property
+    def monitor(self) -> APIRouter:
+        """`/metrics` for Prometheus and `/healthz`: `app.include_router(queue.monitor)`. Needs outlast[metrics]."""
+        from outlast.fastapi.monitor import monitor_of
+
+        return monitor_of(self)
+
+    @cached_property
+    def collector(self) -> Collector:
+        """The same metrics for a registry of prometheus-client's own: `REGISTRY.register(queue.collector)`."""
+        from outlast.metrics import Collector
+
+        return Collector(self.ask)
 
     def router_of(self, task: Callable[..., Any]) -> APIRouter:
         """`router` for the jobs of one task alone, whose results have the type that the task's annotation says.

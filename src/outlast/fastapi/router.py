@@ -48,6 +48,13 @@ _SOON, _LATER = 1, 60
 
 Responses = dict[int | str, dict[str, Any]]
 _NOT_FOUND: Responses = {404: {"model": Problem, "description": "There is no such job"}}
+_NO_EVENTS: Responses = {
+    # By "model" FastAPI would say that it is an event stream, too.
+    404: {
+        "content": {"application/json": {"schema": Problem.model_json_schema()}},
+        "description": "There is no such job",
+    }
+}
 _CONFLICT: Responses = {409: {"model": Problem, "description": "Its state does not allow it"}}
 _ALL_SEEN: Responses = {204: {"description": "The job has ended, and `Last-Event-ID` says that all was seen"}}
 JobId = Annotated[str, Path(description="The id of the job")]
@@ -91,7 +98,7 @@ def router_of(queue: TaskQueue, task: Task[..., Any] | None = None) -> APIRouter
             raise HTTPException(204)
         return follow(queue, record.id, seen, tell)
 
-    add_events(router, "/{job_id}/events", names[1], opened, _NOT_FOUND | _ALL_SEEN)
+    add_events(router, "/{job_id}/events", names[1], opened, _NO_EVENTS | _ALL_SEEN)
     return router
 
 

@@ -221,6 +221,20 @@ LINES = 1000
 """Lines kept of a job's log: the last ones."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """The jobs of one queue in one view."""
+
+    queue: str
+    view: str
+    """scheduled, retrying, waiting, held, ready or running."""
+    jobs: int
+    oldest: datetime | None
+    """When the one that could start and has been ready for longest was due; None for those that could not."""
+    is_paused: bool
+    """Whether the queue is."""
+
+
 class LiveJob(NamedTuple):
     """Of a job that is queued or running: what its code must know to run it."""
 
@@ -490,6 +504,10 @@ class Store(Protocol):
 
     def live(self) -> Iterator[LiveJob]:
         """Every job that is queued or running when this begins and still is when its turn comes, in no order."""
+
+    def depths(self) -> list[Depth]:
+        """How many jobs of each queue are in each view that is no end, by queue and view; a paused queue has `ready`
+        whether or not there are jobs in it."""
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each view: scheduled, retrying, waiting, held, ready, running, and the ended states."""

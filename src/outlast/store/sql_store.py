@@ -52,6 +52,7 @@ from outlast.store import (
     MOST_AHEAD,
     ChildRecord,
     Circumstances,
+    Depth,
     Glimpse,
     Hand,
     JobFilter,
@@ -446,6 +447,27 @@ class SQLStore(SQLSearch):
             piece = {"places": self._list(places[start : start + _PIECE].tolist())}
             for job_id, task, luggage, is_running in self._connection.read(self.SQL["live"], piece):
                 yield LiveJob(job_id, task, luggage, bool(is_running))
+
+    def depths(self) -> list[Depth]:
+        jobs: dict[tuple[str, str], int] = defaultdict(int)
+        oldest: dict[str, int] = {}
+        paused: set[str] = set()
+        for queue, view, count, due in self._connection.read(self.SQL["depths"], {"now": self.clock.now()}):
+            if view is None:
+                paused.add(queue)
+            jobs[queue, view or "ready"] += count
+            if view == "ready":
+                oldest[queue] = min(due, oldest.get(queue, due))
+        return [
+            Depth(
+                queue=queue,
+                view=view,
+                jobs=count,
+                oldest=to_instant(oldest[queue]) if view == "ready" and queue in oldest else None,
+                is_paused=queue in paused,
+            )
+            for (queue, view), count in sorted(jobs.items())
+        ]
 
     def counts(self) -> dict[str, int]:
         (row,) = self._connection.read(self.SQL["counts"], {"now": self.clock.now()})

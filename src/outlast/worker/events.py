@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from outlast import request_id
 from outlast.address import shown
@@ -108,6 +108,10 @@ def store_failed(error: Exception) -> None:
 
 def not_kept(job: str, error: Exception) -> None:
     _log.warning("progress and log lines not kept id=%s: %s: %s", job, type(error).__name__, error)
+
+
+def window_opened(address: Any) -> None:
+    _log.info("metrics and health: http://%s:%d/metrics and /healthz", *address[:2])
 
 
 def child_cannot_start(traceback: str, pause: float) -> None:

@@ -36,6 +36,8 @@ class Settings:
     hosted: bool = False
     """Started by a server: leaves when that server is gone, and at once when another is on duty."""
     log_level: str = "INFO"
+    http: str | None = None
+    """HOST:PORT of its metrics and health; None: nowhere."""
 
     def to_message(self) -> dict[str, Any]:
         fields = asdict(self)

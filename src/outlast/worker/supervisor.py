@@ -118,6 +118,7 @@ class Supervisor:
 
     def _open(self) -> None:
         """Children first: they import the app while the store is opened and the dead are buried."""
+        self._open_window()
         self._membership.lock()
         self._watch_signals()
         self._watch_host()
@@ -127,6 +128,12 @@ class Supervisor:
         self._membership.keep(self._store)  # a store that cannot be reached now can be later
         events.worker_started(self.id, self._settings)
         self._do_chores()
+
+    def _open_window(self) -> None:
+        if self._settings.http is not None:
+            from outlast.worker.window import Window  # few want it, and it loads a web server
+
+            Window(self._settings.http, self._settings.url, lambda: self._membership.claimed_at)
 
     def _watch_signals(self) -> None:
         reading, writing = socket.socketpair()
@@ -361,6 +368,8 @@ class Supervisor:
         claimed = []
         if free:
             claimed = self._store.claim(self.id, free, **self._what_to_claim())
+        if self._membership.claimed_at is None:
+            self._membership.renew_at = 0.0  # whoever asks how we are must not wait for the next renewal
         self._membership.claimed_at = self._clock.now()
         self._look = len(claimed) == free
         return claimed
