@@ -38,17 +38,17 @@ def test_depths_are_noted_by_the_minute_and_told_by_steps(store, clock):
         for job in store.claim("w1", 10):
             end(store, job)
 
-    assert store.depths(START) == {START: 4, START + MINUTES: 2, START + 2 * MINUTES: 5}
-    assert store.depths(START, queue="mail") == {START: 3, START + 2 * MINUTES: 2}
-    assert store.depths(START, step=timedelta(hours=1)) == {START: 5}
-    assert store.depths(START + MINUTES) == {START + MINUTES: 2, START + 2 * MINUTES: 5}
+    assert store.past_depths(START) == {START: 4, START + MINUTES: 2, START + 2 * MINUTES: 5}
+    assert store.past_depths(START, queue="mail") == {START: 3, START + 2 * MINUTES: 2}
+    assert store.past_depths(START, step=timedelta(hours=1)) == {START: 5}
+    assert store.past_depths(START + MINUTES) == {START + MINUTES: 2, START + 2 * MINUTES: 5}
 
 
 def test_nothing_queued_is_noted_too_and_a_minute_without_a_worker_is_not(store, clock):
     store.note_depths()
     clock.advance(2 * MINUTES)
 
-    assert store.depths(START) == {START: 0}
+    assert store.past_depths(START) == {START: 0}
 
 
 def test_what_is_noted_of_a_minute_is_the_last_of_it(store):
@@ -57,7 +57,7 @@ def test_what_is_noted_of_a_minute_is_the_last_of_it(store):
     end(store, take(store), Erred("no", "tb"))
     store.note_depths()
 
-    assert store.depths(START) == {START: 1}
+    assert store.past_depths(START) == {START: 1}
 
 
 def test_depths_are_forgotten_after_two_days(store, clock):
@@ -65,7 +65,7 @@ def test_depths_are_forgotten_after_two_days(store, clock):
     clock.advance(timedelta(hours=49))
     store.note_depths()
 
-    assert store.depths(START) == {START + timedelta(hours=49): 0}
+    assert store.past_depths(START) == {START + timedelta(hours=49): 0}
 
 
 def counted(minute, task, queue="default", *, succeeded=0, retried=0):

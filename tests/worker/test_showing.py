@@ -41,7 +41,7 @@ def test_depths_are_noted(served: House) -> None:
     served.add("app:work", delay=timedelta(hours=1))
     began = served.job(served.add("app:work")).created_at.replace(second=0, microsecond=0)
 
-    assert polled(lambda: served.store.depths(began), PATIENCE) is not None
+    assert polled(lambda: served.store.past_depths(began), PATIENCE) is not None
 
 
 def shown(house: House, condition: object) -> WorkerRecord:

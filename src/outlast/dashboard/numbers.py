@@ -84,7 +84,7 @@ class Tasks:
 def of_all(store: Store, period: Period) -> Numbers:
     """Of all tasks together."""
     starts = period.starts(to_instant(store.clock.now()))
-    depths = store.depths(starts[0], step=period.step)
+    depths = store.past_depths(starts[0], step=period.step)
     return _numbers(store.summed(starts[0], step=period.step), period, starts, depths)
 
 

@@ -470,7 +470,7 @@ class Store(Protocol):
 
     def queues(self) -> list[QueueRecord]: ...
 
-    def depths(
+    def past_depths(
         self, since: datetime, *, step: timedelta = timedelta(minutes=1), queue: str = ""
     ) -> dict[datetime, int]:
         """How many jobs were queued at most in each step from then on, in this queue or in all together. A step in

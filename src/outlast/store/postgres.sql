@@ -71,7 +71,7 @@ ON CONFLICT (minute, queue) DO UPDATE SET queued = excluded.queued
 -- name: prune_depths
 DELETE FROM depths WHERE minute < :before
 
--- name: depths
+-- name: past_depths
 SELECT minute - mod(minute, CAST(:step AS bigint)) AS beginning, max(queued)
 FROM depths
 WHERE minute >= :since AND queue = :queue

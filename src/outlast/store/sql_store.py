@@ -415,13 +415,13 @@ class SQLStore(SQLSearch):
             sums[name] = [total + more for total, more in zip(sums[name], counted, strict=True)]
         return [_queue_record(name, paused[name], *sums[name]) for name in sorted(sums)]
 
-    def depths(
+    def past_depths(
         self, since: datetime, *, step: timedelta = timedelta(minutes=1), queue: str = ""
     ) -> dict[datetime, int]:
         parameters = {"since": to_micros(since), "step": span(step), "queue": queue}
         return {
             to_instant(start): queued
-            for start, queued in self._connection.read(self.SQL["depths"], parameters)
+            for start, queued in self._connection.read(self.SQL["past_depths"], parameters)
         }
 
     def pause(self, queue: str) -> None:

@@ -53,7 +53,7 @@ ON CONFLICT (minute, queue) DO UPDATE SET queued = excluded.queued
 -- name: prune_depths
 DELETE FROM depths WHERE minute < :before
 
--- name: depths
+-- name: past_depths
 SELECT minute - minute % :step AS beginning, max(queued)
 FROM depths
 WHERE minute >= :since AND queue = :queue
