@@ -23,7 +23,7 @@ unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test lint types rules fast demo hosts soak bench build install-check lock clean
+.PHONY: help test lint types rules fast demo hosts soak pictures bench build install-check lock clean
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -66,6 +66,9 @@ hosts: .venv/ready ## PostgreSQL on several hosts and behind a proxy (as root, w
 
 soak: .venv/ready ## Thousands of requests while processes are killed at random: nothing may be lost
 	@$(BIN)/python tests/soak/run.py
+
+pictures: .venv/ready ## Take the pictures of the dashboard that the pages show (Chromium)
+	@$(BIN)/python docs/pictures/take.py
 
 bench: .venv/ready ## Measure throughput and latency on this machine (PEERS=1: other task queues beside it)
 	@$(BIN)/python benchmarks/run.py $(if $(filter-out 0,$(PEERS)),--peers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -80,5 +81,6 @@ def _serve(queue: TaskQueue, found: App, port: int, site: Any, open_browser: boo
     if open_browser:
         typer.launch(url)
     config = uvicorn.Config(site, log_level="warning", lifespan="off", proxy_headers=False)
-    uvicorn.Server(config).run(sockets=[listening])
+    with suppress(KeyboardInterrupt):  # how it is meant to end
+        uvicorn.Server(config).run(sockets=[listening])
     queue.close()

@@ -129,7 +129,7 @@ def _titles(numbers: Numbers, zone: tzinfo, told: Sequence[str]) -> list[str]:
 def _rate(total: int, numbers: Numbers) -> str:
     minutes = numbers.period.step.total_seconds() / 60 * numbers.period.steps
     rate = total / minutes
-    return f"{rate:,.0f} a minute" if rate >= 10 or rate == 0 else f"{rate:.1g} a minute"
+    return f"{rate:,.0f}/min" if rate >= 10 or rate == 0 else f"{rate:.2g}/min"
 
 
 def _seconds(durations: Sequence[timedelta | None]) -> list[float | None]:
