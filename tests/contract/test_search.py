@@ -82,6 +82,18 @@ def test_jobs_are_found_by_a_part_of_their_arguments(store):
     assert ids(store.search(JobFilter(text="'")).jobs) == []
 
 
+def test_a_list_has_only_the_beginning_of_long_arguments(store):
+    """To see it fail: search as `find` does; a page of fifty may then bring fifty megabytes."""
+    text = '{"to":"' + "x" * 100_000 + '"}'
+    for task in ("app:a", "app:b"):
+        put(store, task=task, luggage=text)
+    fail(store, store.claim("w1", 1)[0])
+
+    for which in (JobFilter(), JobFilter(state=State.FAILED)):
+        assert {len(job.luggage) for job in store.search(which).jobs} == {4000}
+    assert {len(job.luggage) for job in store.find()} == {len(text)}
+
+
 def test_jobs_are_found_by_when_they_were_added(store, clock):
     added = []
     for _ in range(5):

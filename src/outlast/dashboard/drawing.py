@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 
 from outlast import wording
+from outlast.job import JobRecord
 
 THEME_COOKIE = "outlast_theme"
 ZONE_COOKIE = "outlast_zone"
@@ -82,7 +83,7 @@ def _environment() -> Environment:
         "size": wording.size,
         "counted": wording.counted,
         "short_id": wording.short_id,
-        "carried": lambda job: ", ".join(f"{name}={value}" for name, value in wording.arguments(job, _brief)),
+        "carried": _carried,
         "count": lambda number: f"{number:,}",
         "level": _level,
         "took": wording.took,
@@ -120,6 +121,13 @@ def _zone(name: str) -> tzinfo:
 def _level(number: int) -> str:
     """The word for a level of `logging`."""
     return logging.getLevelName(number - number % 10) if number >= logging.DEBUG else "DEBUG"
+
+
+def _carried(job: JobRecord) -> str:
+    """Its arguments in a line. What a list has of long ones may end in the middle."""
+    if not isinstance(wording.parsed(job.luggage), dict):
+        return job.luggage[: 3 * _BRIEF]
+    return ", ".join(f"{name}={value}" for name, value in wording.arguments(job, _brief))
 
 
 def _brief(value: Any) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from outlast.dashboard.sought import Sought
 from outlast.job import JobRecord
 from outlast.store import QueueRecord, WorkerRecord
 from outlast.wording import counted, span
@@ -68,13 +69,15 @@ def _nobody(waiting: int) -> Notice:
     if not waiting:
         return Notice("No worker is alive. Nothing waits for one now.")
     wait = "job waits" if waiting == 1 else "jobs wait"
-    return Notice(f"No worker is alive, and {waiting:,} {wait}.", is_bad=True, query="state=queued")
+    return Notice(
+        f"No worker is alive, and {waiting:,} {wait}.", is_bad=True, query=Sought(state="queued").query()
+    )
 
 
 def _of_queues(facts: Facts) -> Iterator[Notice]:
     for queue in facts.queues:
         wait = f"{queue.queued:,} {'job waits' if queue.queued == 1 else 'jobs wait'}"
-        query = f"state=queued&queue={queue.name}"
+        query = Sought(state="queued", queue=queue.name).query()
         if not queue.queued:
             continue
         if not any(worker.serves(queue.name) for worker in facts.alive):
@@ -100,5 +103,5 @@ def _of_oldest(oldest: JobRecord, facts: Facts) -> Iterator[Notice]:
     if waited > _LONG and oldest.queue not in paused:
         yield Notice(
             f"Jobs wait long: {oldest.task} has been ready for {span(waited)}.",
-            query=f"id={oldest.id}",
+            query=Sought(id=oldest.id).query(),
         )

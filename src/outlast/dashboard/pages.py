@@ -25,6 +25,8 @@ _COUNTED_FOR = 5.0
 """Seconds for which numbers that move slowly, or are dear, are shown."""
 _NAMED_FOR = 30.0
 _LEAST_OF_ID = 6
+_TRACES = 5
+"""Tracebacks of one job on its page; those of earlier attempts are a link away."""
 _FETCHED = 1_000_000
 """Bytes of arguments or of a result that are fetched from a file to be shown."""
 
@@ -79,11 +81,13 @@ def _add_of_jobs(router: APIRouter, desk: Desk) -> None:
     async def job(request: Request, job_id: str) -> Response:
         told = await desk.ask(("job", job_id), partial(asking.job, job_id=job_id))
         found = told.job if visit_of(request).is_fragment else await _fetched(desk, told.job)
+        latest = told.attempts[::-1]
         result = None if told.job.result is None else await _text(desk, told.job.result)
         shown = {
             "told": told,
             "events": timeline(told.job, told.attempts, told.now),
-            "traces": [(attempt, tracebacks.read(attempt.traceback)) for attempt in told.attempts[::-1]],
+            "traces": [(attempt, tracebacks.read(attempt.traceback)) for attempt in latest[:_TRACES]],
+            "older": latest[_TRACES:],
             "arguments": arguments(found, written),
             "result": None if result is None else written(parsed(result)),
         }

@@ -416,7 +416,8 @@ class Store(Protocol):
         """Jobs that match, newest first; `before` (an id) pages on."""
 
     def search(self, which: JobFilter, *, limit: int = 50, before: str | None = None) -> Found:
-        """`find` at a cost that has a bound, however many jobs there are and however few match.
+        """`find` at a cost that has a bound, however many jobs there are and however few match; of long arguments only
+        the beginning.
 
         Jobs of a state that few are in are found at once. Else it looks through some of the newest, and says where to
         go on.

@@ -23,6 +23,8 @@ from outlast.store.rows import job_record
 _WINDOW = 10_000
 _WINDOWS = 5
 """Places looked through by one search, at most: so many times so many."""
+_SHOWN = 4000
+"""Characters of a job's arguments that a search brings."""
 _GROUPS = 200
 """Groups of failures told of."""
 _FEW = MOST_COUNTED
@@ -108,19 +110,21 @@ class SQLSearch(ABC):
     def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
         return self._find(self._conditions(which, _state_of(which)), limit, before)
 
-    def _find(self, wanted: tuple[str, dict[str, Any]], limit: int, before: str | None) -> list[JobRecord]:
+    def _find(
+        self, wanted: tuple[str, dict[str, Any]], limit: int, before: str | None, statement: str | None = None
+    ) -> list[JobRecord]:
         conditions, parameters = wanted
         if before is not None:
             conditions += f" AND seq < ({self.SQL['place_of']})"
         now = self.clock.now()
-        sql = self.SQL["find"].replace("{which}", conditions)
+        sql = (statement or self.SQL["find"]).replace("{which}", conditions)
         rows = self._connection.read_named(sql, parameters | {"before": before, "limit": limit})
         return [job_record(row, now) for row in rows]
 
     def search(self, which: JobFilter, *, limit: int = 50, before: str | None = None) -> Found:
         state = _state_of(which)
         if which.ids is not None or (state is not None and self._are_few(state)):
-            jobs = self._find(self._conditions(which, state, is_read=True), limit + 1, before)
+            jobs = self._find(self._conditions(which, state, is_read=True), limit + 1, before, self._brief)
             return Found(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None)
         return self._search_newest(which, limit, self._beginning(which, before))
 
@@ -180,6 +184,11 @@ class SQLSearch(ABC):
 
     # ---- searching, in steps
 
+    @property
+    def _brief(self) -> str:
+        """`find` for lists: where arguments take a megabyte each, hundreds are not fetched to show how they begin."""
+        return self.SQL["find"].replace(" luggage,", f" substr(luggage, 1, {_SHOWN}) AS luggage,")
+
     def _are_few(self, state: State) -> bool:
         """Whether all jobs of a state can be had by its index. Those that succeeded have none."""
         if state is State.SUCCEEDED:
@@ -215,7 +224,7 @@ class SQLSearch(ABC):
         """Through windows of places. What no longer has rows is leapt over."""
         jobs: list[JobRecord] = []
         conditions, parameters = self._conditions(which, _state_of(which), is_window=True)
-        sql = self.SQL["find"].replace("{which}", f"seq <= :top AND seq >= :floor AND {conditions}")
+        sql = self._brief.replace("{which}", f"seq <= :top AND seq >= :floor AND {conditions}")
         now = self.clock.now()
         top = floor = self._newest(start)
         for _ in range(_WINDOWS):
