@@ -11,7 +11,7 @@ PEERS ?=
 
 BIN := .venv/bin
 PYTEST := -m pytest -n $(JOBS) $(ARGS)
-# What needs root and packages of the system: network namespaces (iproute2), a proxy (pgbouncer).
+# What needs Linux, root or packages of the system: network namespaces (iproute2), a proxy (pgbouncer).
 SYSTEM_TESTS := tests/postgres/test_hosts.py tests/postgres/test_pooling.py
 # What the version of FastAPI can matter to: on SQLite alone, since no store knows FastAPI. A folder that is not there
 # yet is left out.
@@ -34,7 +34,7 @@ help: ## Show this list
 
 test: lint types rules .venv/ready .venv-oldest/ready ## Everything: lint, types, import rules, tests on newest and oldest FastAPI
 	@echo "== tests, newest FastAPI"
-	@$(BIN)/python $(PYTEST) $(addprefix --ignore=,$(SYSTEM_TESTS))
+	@$(BIN)/python $(PYTEST)
 	@echo "== tests, oldest FastAPI"
 	@.venv-oldest/bin/python $(PYTEST) -k "not postgres" $(FASTAPI_TESTS)
 ifneq ($(FACE_TESTS),)
@@ -61,7 +61,7 @@ fast: .venv/ready ## The tests that take seconds: unit and contract
 demo: .venv/ready ## The demo app, killed and recovered before your eyes (ONCE=1: end instead of staying up)
 	@$(BIN)/python -m examples.demo $(if $(filter-out 0,$(ONCE)),--once)
 
-hosts: .venv/ready ## PostgreSQL on several hosts and behind a proxy (as root, with iproute2 and pgbouncer)
+hosts: .venv/ready ## Only the tests of PostgreSQL on several hosts and behind a proxy (as root on Linux)
 	@$(BIN)/python $(PYTEST) $(SYSTEM_TESTS)
 
 soak: .venv/ready ## Thousands of requests while processes are killed at random: nothing may be lost

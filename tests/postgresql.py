@@ -131,6 +131,7 @@ class Server:
         subprocess.run(
             [
                 _program("initdb"),
+                "--no-sync",
                 "-D",
                 str(self.folder / "data"),
                 "-U",

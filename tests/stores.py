@@ -44,6 +44,17 @@ def execute(url: str, sql: str) -> list[tuple[object, ...]]:
         return file.execute(sql).fetchall()
 
 
+def columns_of(url: str, table: str) -> list[str]:
+    """The names of a table's columns, in the order of the alphabet."""
+    names = (
+        f"SELECT column_name FROM information_schema.columns WHERE table_name = '{table}' "
+        "AND table_schema = current_schema()"
+        if is_postgres(url)
+        else f"SELECT name FROM pragma_table_info('{table}')"
+    )
+    return sorted(str(name) for (name,) in execute(url, names))
+
+
 @contextmanager
 def locked(url: str) -> Iterator[None]:
     """While another connection has an open transaction that keeps everybody from writing jobs."""

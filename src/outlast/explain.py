@@ -76,7 +76,8 @@ def nothing_holds(job: JobRecord) -> str:
 def uncommitted() -> Explanation:
     """Of a job that is in no store yet."""
     return Explanation(
-        why=Why.HELD, text="It is not committed yet: what adds it, a request or a task, is not over."
+        why=Why.HELD,
+        text="It is not committed yet: what adds it, a request, a task or your own transaction, is not over.",
     )
 
 

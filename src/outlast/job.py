@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -92,6 +93,11 @@ class Claimed(NamedTuple):
     queue: str = "default"
     run_at: int = 0
     """When it was due (µs)."""
+
+
+def described(jobs: Sequence[NewJob]) -> str:
+    """Jobs as a log line names them."""
+    return ", ".join(f"{job.task} ({job.id})" for job in jobs)
 
 
 # ---- outcomes: what one attempt came to ----------------------------------------------------------------------------

@@ -80,14 +80,26 @@ class GivenOptions(TypedDict, total=False):
     owner: str | None
 
 
+class CallOptions(GivenOptions, total=False):
+    """What can be said of one call: the options of a task, and whose transaction its jobs are written in."""
+
+    session: Any
+
+
 NAMES = tuple(field.name for field in fields(TaskOptions))
+SESSION = "session"
 _ALIASES = "aliases"
 
 
 def _unknown(name: str) -> str:
     if name == _ALIASES:
         return "aliases belong to the task, not to a call of it: @queue.task(aliases=[…])"
-    return f"there is no option {name!r}{did_you_mean(name, (*NAMES, _ALIASES))}"
+    if name == SESSION:
+        return (
+            "a session belongs to a call, not to the task: send_mail.options(session=…); for every request that uses "
+            "the dependency get_db: TaskQueue(app, session=get_db)"
+        )
+    return f"there is no option {name!r}{did_you_mean(name, (*NAMES, SESSION, _ALIASES))}"
 
 
 def did_you_mean(word: str, known: tuple[str, ...]) -> str:

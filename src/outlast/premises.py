@@ -57,6 +57,10 @@ class Premises:
     def server(self, server: str) -> Path:
         return self._made() / f"server.{server}.lock"
 
+    def has_servers(self) -> bool:
+        """Whether a server lives here that has held jobs. Of others, only their workers are seen."""
+        return not all(locks.is_free(lock) for lock in self.folder.glob("server.*.lock"))
+
     def worker(self, worker: str) -> Path:
         return self._made() / f"worker.{worker}.lock"
 

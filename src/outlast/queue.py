@@ -18,7 +18,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar, Unpack, cast, overload
 from weakref import WeakValueDictionary
 
 from outlast import context as contexts
-from outlast import names, request_id
+from outlast import names, request_id, sessions
 from outlast.address import is_postgres, shown
 from outlast.aliases import Declared, owner_of
 from outlast.clock import Clock
@@ -30,7 +30,7 @@ from outlast.handle import Job
 from outlast.job import NewJob
 from outlast.luggage import Signature
 from outlast.luggage.stand_in import stood_for
-from outlast.options import NO_OPTIONS, GivenOptions, TaskOptions, did_you_mean
+from outlast.options import NO_OPTIONS, CallOptions, GivenOptions, TaskOptions, did_you_mean
 from outlast.store import JobFilter, Store, clock_of, store_url
 from outlast.store.writer import Writer
 from outlast.target import Target, of_caller
@@ -68,8 +68,8 @@ class TaskQueue:
     """Where this process runs tasks: what takes what they tell of themselves meanwhile (`outlast.worker.telling`)."""
     loop: asyncio.AbstractEventLoop | None
     """That of the app's lifespan, while it runs: what the app has opened belongs to it."""
-    outlives_lifespan: bool
-    """Whether the store stays open when the app's lifespan ends."""
+    is_switched: bool
+    """Whether a test has put it on another store, which stays open when the app's lifespan ends."""
 
     def __init__(
         self,
@@ -91,6 +91,7 @@ class TaskQueue:
         capture: str = "log",
         owner: Callable[..., Any] | None = None,
         migrate: bool = False,
+        session: Callable[..., Any] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.ordered = ordered
@@ -113,12 +114,16 @@ class TaskQueue:
         self.dice = random.random
         self.teller = None
         self.loop = None
-        self.outlives_lifespan = False
+        self.is_switched = False
         self.target: Target = of_caller()
         self.clock: Clock = clock or clock_of(store_url(os.environ.get("OUTLAST_STORE") or store))
         self._calls: dict[Callable[..., Any], Call[..., Any]] = {}
         self._declared = Declared()
         self._use(os.environ.get("OUTLAST_STORE") or store, os.environ.get("OUTLAST_WORKER") or worker, files)
+        self.session = session
+        """The dependency whose sessions take the jobs of the requests that use it."""
+        if session is not None:
+            sessions.require_store(self.url, "TaskQueue(session=…)")
         self.app = app
         self.state: Mapping[str, Any] = {}
         """What the lifespan of this process yielded, as requests see it."""
@@ -168,7 +173,7 @@ class TaskQueue:
         """
         before = dict(vars(self))
         self.clock, self.dice = clock or self.clock, dice or self.dice
-        self.outlives_lifespan = True
+        self.is_switched = True
         self._use(store, worker)
         try:
             yield
@@ -219,10 +224,9 @@ class TaskQueue:
             )
         return None
 
-    def options(self, func: Callable[P, R], /, **options: Unpack[GivenOptions]) -> Call[P, R]:
+    def options(self, func: Callable[P, R], /, **options: Unpack[CallOptions]) -> Call[P, R]:
         """A function or task with other options for one call. Raises OptionRefused."""
-        call = self.call_of(func)
-        return Call(call.task, call.settings.changed(options))
+        return self.call_of(func).changed(options)
 
     def call_of(self, func: Callable[P, R]) -> Call[P, R]:
         """What makes the jobs of a function, a task, or a task with options. Raises TaskRefused."""
@@ -263,34 +267,33 @@ class TaskQueue:
     # ---- enqueueing
 
     def enqueue(self, func: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Job:
-        """Commit one call; on disk when this returns. Raises TaskRefused, LuggageRefused, NotConfirmed."""
+        """Commit one call; on disk when this returns. With a session, when that commits.
+
+        Raises TaskRefused, LuggageRefused, OptionRefused, NotConfirmed.
+        """
         self._know_the_time()
-        job = self.prepare(func, args, kwargs)
-        self._enqueue([job])
-        return Job(job.id, self)
+        call, job = self._prepared(func, args, kwargs)
+        return self._put(call, [job])[0]
 
     async def aenqueue(self, func: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """`enqueue` without blocking the loop."""
         await self._aknow_the_time()
-        job = self.prepare(func, args, kwargs)
-        await self._aenqueue([job])
-        return Job(job.id, self)
+        call, job = self._prepared(func, args, kwargs)
+        return (await self._aput(call, [job]))[0]
 
     def enqueue_many(
         self, func: Callable[..., Any], calls: Iterable[Sequence[Any] | Mapping[str, Any]]
     ) -> list[Job]:
         """Commit many calls of one task at once, all or none: for each a tuple of its arguments, or a dict of them.
 
-        They are not ordered among themselves. Raises TaskRefused, LuggageRefused, NotConfirmed.
+        They are not ordered among themselves. Raises TaskRefused, LuggageRefused, OptionRefused, NotConfirmed.
         """
         self._know_the_time()
         call = self.call_of(func)
         pack = self._packer(call)
         jobs = [pack(*_arguments(each)) for each in calls]
         _refuse_unsolved(call, *jobs)
-        if jobs:
-            self._enqueue(jobs)
-        return [Job(job.id, self) for job in jobs]
+        return self._put(call, jobs) if jobs else []
 
     async def aenqueue_many(
         self, func: Callable[..., Any], calls: Iterable[Sequence[Any] | Mapping[str, Any]]
@@ -301,15 +304,36 @@ class TaskQueue:
         pack = self._packer(call)
         jobs = [pack(*_arguments(each)) async for each in _breathing(calls)]
         _refuse_unsolved(call, *jobs)
-        if jobs:
+        return await self._aput(call, jobs) if jobs else []
+
+    def _put(self, call: Call[..., Any], jobs: list[NewJob]) -> list[Job]:
+        session = sessions.chosen(call.session, self)
+        if session is None:
+            self._enqueue(jobs)
+            return [Job(job.id, self) for job in jobs]
+        entries = [sessions.Entry(job, self, sessions.Outside(self)) for job in jobs]
+        sessions.add(session, entries)
+        return [Job(entry.job.id, self, entry) for entry in entries]
+
+    async def _aput(self, call: Call[..., Any], jobs: list[NewJob]) -> list[Job]:
+        session = sessions.chosen(call.session, self)
+        if session is None:
             await self._aenqueue(jobs)
-        return [Job(job.id, self) for job in jobs]
+            return [Job(job.id, self) for job in jobs]
+        entries = [sessions.Entry(job, self, sessions.Outside(self)) for job in jobs]
+        await sessions.aadd(session, entries)
+        return [Job(entry.job.id, self, entry) for entry in entries]
 
     def prepare(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
         """The row of one call, its arguments packed as they are now. Raises TaskRefused, LuggageRefused."""
+        return self._prepared(func, args, kwargs)[1]
+
+    def _prepared(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Call[..., Any], NewJob]:
         call, job = self.prepare_open(func, args, kwargs)
         _refuse_unsolved(call, job)
-        return job
+        return call, job
 
     def prepare_open(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -372,6 +396,14 @@ class TaskQueue:
     async def _aenqueue(self, jobs: list[NewJob]) -> None:
         await self.acommit(jobs)
 
+    def committed(self, jobs: list[NewJob]) -> None:
+        """These are in the store, by a commit of the caller's own."""
+        self.rouse()
+
+    def rouse(self) -> None:
+        """Have workers look for what may be claimed."""
+        self._writer.ring()
+
     # ---- files
 
     def text(self, text: str, of: str) -> str:
@@ -402,6 +434,10 @@ class TaskQueue:
         """`ask` without blocking the loop."""
         return await self._reader.acall(ask)
 
+    def post(self, ask: Callable[[Store], T]) -> Future[T]:
+        """`ask` without waiting; the future tells how it ended."""
+        return self._reader.post(ask)
+
     def tell(self, ask: Callable[[Store], T]) -> T:
         """Have the store do something, on the connection that writes."""
         return self._writer.call(ask)
@@ -410,7 +446,7 @@ class TaskQueue:
         """`tell` without blocking the loop."""
         return await self._writer.acall(ask)
 
-    def post(self, ask: Callable[[Store], T]) -> Future[T]:
+    def tell_soon(self, ask: Callable[[Store], T]) -> Future[T]:
         """`tell` without waiting; the future says how it ended."""
         return self._writer.post(ask)
 
@@ -502,7 +538,7 @@ def _arguments(call: Sequence[Any] | Mapping[str, Any]) -> tuple[tuple[Any, ...]
 
 def _refuse_unsolved(call: Call[..., Any], *jobs: NewJob) -> None:
     """Outside a request, or once its response has started, nobody can solve a snapshot."""
-    if not call.signature.snapshots:
+    if not jobs or not call.signature.snapshots:  # a call that has made no row need not know its function yet
         return
     for job in jobs:
         for name in call.signature.unsolved(job.luggage):

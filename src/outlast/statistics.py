@@ -62,7 +62,8 @@ def nothing() -> list[int]:
 def count_start(numbers: list[int], late: int) -> None:
     """An attempt that began so long (µs) after its job was due."""
     numbers[0] += 1
-    numbers[_LATE_TIME] += late
+    if late > 0:  # else somebody's clock is ahead
+        numbers[_LATE_TIME] += late
     numbers[_LATE_0 + bisect_left(_BOUNDS_IN_MICROS, late)] += 1
 
 

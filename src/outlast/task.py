@@ -18,7 +18,7 @@ from outlast.errors import TaskRefused
 from outlast.files.cargo import Cargo
 from outlast.job import NewJob, new_id
 from outlast.luggage import Signature
-from outlast.options import NAMES, NO_OPTIONS, GivenOptions, TaskOptions
+from outlast.options import NAMES, NO_OPTIONS, SESSION, CallOptions, TaskOptions
 
 if TYPE_CHECKING:
     from outlast.handle import Job
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+OF_REQUEST: Any = object()
+"""The session of a call that says none: its request's, if that has one for its jobs."""
 
 
 class Task(Generic[P, R]):
@@ -45,9 +48,9 @@ class Task(Generic[P, R]):
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.func(*args, **kwargs)
 
-    def options(self, **given: Unpack[GivenOptions]) -> Call[P, R]:
+    def options(self, **given: Unpack[CallOptions]) -> Call[P, R]:
         """This task with other options for one call. Raises OptionRefused."""
-        return Call(self, self.call.settings.changed(given))
+        return self.call.changed(given)
 
     def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Commit one call of it; on disk when this returns. Raises LuggageRefused, NotConfirmed."""
@@ -121,14 +124,17 @@ class Call(Generic[P, R]):
         "_pack",
         "_row",
         "_run_at",
+        "session",
         "settings",
         "signature",
         "task",
     )
 
-    def __init__(self, task: Task[P, R], settings: TaskOptions) -> None:
+    def __init__(self, task: Task[P, R], settings: TaskOptions, session: Any = OF_REQUEST) -> None:
         self.task = task
         self.settings = settings
+        self.session = session
+        """The caller's own, whose transaction its jobs are written in; None for none."""
         self._name: str | None = None
         self._delay = span(settings.delay) if settings.delay else 0
         self._run_at = to_micros(settings.run_at) if settings.run_at else None
@@ -142,8 +148,16 @@ class Call(Generic[P, R]):
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.task.func(*args, **kwargs)
 
+    def changed(self, given: CallOptions) -> Call[P, R]:
+        """This call with some options given anew. Raises OptionRefused."""
+        settings: Any = {name: value for name, value in given.items() if name != SESSION}
+        return Call(self.task, self.settings.changed(settings), given.get(SESSION, self.session))
+
     def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job:
-        """Commit this call; on disk when this returns. Raises LuggageRefused, NotConfirmed."""
+        """Commit this call; on disk when this returns. With a session, when that commits.
+
+        Raises LuggageRefused, NotConfirmed.
+        """
         return self.task.queue.enqueue(self, *args, **kwargs)
 
     async def aenqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job:
@@ -189,9 +203,11 @@ class Call(Generic[P, R]):
         return self._name
 
     def __repr__(self) -> str:
-        changes = (
+        changes = [
             f"{name}={getattr(self.settings, name)!r}"
             for name in NAMES
             if getattr(self.settings, name) != getattr(NO_OPTIONS, name)
-        )
+        ]
+        if self.session is not OF_REQUEST:
+            changes.append(f"session={self.session!r}")
         return f"{self.task!r}.options({', '.join(changes)})"

@@ -1,12 +1,13 @@
 """`outlast check`: what it finds wrong with an app and its store."""
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
 from outlast.cli import findings
 from outlast.cli.probe import AppFacts, JobFacts
-from outlast.store import JobFilter
+from outlast.store import JobFilter, open_store, sqlite_file
 from tests.cli.stored import fill, made, new_job, run
 
 APP = """
@@ -245,6 +246,53 @@ def test_a_store_of_a_newer_outlast_is_an_error(main, store, outlast, tmp_path):
     newer.close()
 
     assert "newer Outlast" in found(outlast("check", "--json"), "error")[0]
+
+
+def test_a_store_of_an_older_outlast_is_only_read(main, outlast, tmp_path, monkeypatch):
+    """It may be that of older code at work, which could not use it any more. To see it fail: open it to write."""
+    main()
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite_file, "_MIGRATIONS", sqlite_file._MIGRATIONS[:1])
+        open_store(f"sqlite:///{tmp_path}/outlast.db", even_moved=True).close()
+    with closing(sqlite3.connect(tmp_path / "outlast.db")) as older:
+        older.execute("PRAGMA user_version = 1")
+    before = (tmp_path / "outlast.db").read_bytes()
+
+    ran = outlast("check", "--json")
+
+    assert ran.code == 0, ran.out
+    assert any("made by an older Outlast" in told for told in found(ran, "note"))
+    assert (tmp_path / "outlast.db").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.glob("outlast.db*")) == ["outlast.db"]
+
+
+@pytest.mark.parametrize("words", [[], ["--against", "sqlite:///outlast.db"]], ids=["", "against"])
+def test_a_store_that_was_moved_is_an_error_with_where_it_is(words, main, ids, store, outlast):
+    main()
+    store.close()
+    outlast("move", "sqlite:///outlast.db", "sqlite:///new.db")
+
+    ran = outlast("check", *words, "--json")
+
+    assert ran.code == 1
+    assert any("were moved to sqlite:///" in told for told in found(ran, "error"))
+
+
+def test_no_password_is_seen_among_the_arguments_of_a_process(main, outlast, tmp_path):
+    """The app is imported by a process of its own, whose arguments everybody on the machine can read.
+
+    To see it fail: give the URL to the probe as a word.
+    """
+    main(
+        "import sys\nfrom pathlib import Path\nPath('seen').write_text(Path('/proc/self/cmdline').read_text())\n"
+        + APP
+    )
+
+    ran = outlast("check", "--against", "postgresql://app:s3cret@127.0.0.1:1/shop", "--json")
+
+    assert "//app@127.0.0.1:1/shop cannot be reached" in found(ran, "error")[0]
+    assert "outlast.cli.probe" in (tmp_path / "seen").read_text()
+    assert "s3cret" not in (tmp_path / "seen").read_text() + ran.out + ran.err
 
 
 def test_a_store_in_a_folder_that_is_not_there_is_an_error(main, outlast):

@@ -531,6 +531,7 @@ class Machine(RuleBasedStateMachine):
         return False
 
 
+@pytest.mark.timeout(400)  # a hundred histories on PostgreSQL take a loaded machine its time
 @pytest.mark.parametrize("place", STORES, ids=name_of)
 def test_every_reason_is_true_and_when_the_last_one_goes_the_job_starts(place):
     machine = type("Machine", (Machine,), {"place": staticmethod(place)})

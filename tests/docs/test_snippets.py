@@ -13,9 +13,12 @@ from uuid import UUID
 import pytest
 
 from outlast import State, TaskQueue
+from outlast.address import address_of
 from outlast.job import new_id
 from tests.docs.pages import PAGES, READMES, ROOT, Block, blocks
 from tests.docs.running import SNIPPETS, Snippet, free_port, served, served_by_uvicorn
+from tests.postgresql import new_store
+from tests.stores import execute
 
 SHOWN = [block for page in PAGES for block in blocks(page, "python")]
 
@@ -133,6 +136,80 @@ def test_postgres(snippet):
         client.post("/send-notification/you@example.com")
 
     assert [job.task for job in snippet.jobs()] == ["postgres:write_notification"]
+
+
+@pytest.fixture
+def on_postgres(request, monkeypatch):
+    """The module of the test's name, imported beside a database with a table of orders, and a store in it."""
+    name = request.node.name.removeprefix("test_")
+    driver = "" if name == "session_psycopg" else "+psycopg"
+    with new_store() as url:
+        execute(url, "CREATE TABLE orders (id serial PRIMARY KEY, email text, reminded timestamptz)")
+        address = address_of(url)
+        monkeypatch.setenv("OUTLAST_STORE", url)
+        monkeypatch.setenv("OUTLAST_WORKER", "external")
+        monkeypatch.setenv(
+            "PGOPTIONS", f"-c search_path={address.schema}"
+        )  # where the snippets have their tables
+        bare = url.partition("?")[0].replace("postgresql://", f"postgresql{driver}://")
+        monkeypatch.setenv("DATABASE_URL", bare)
+        with Snippet.imported(SNIPPETS[name]) as snippet:
+            yield snippet, url
+
+
+def test_session(on_postgres):
+    snippet, url = on_postgres
+    with snippet.client() as client:
+        order = client.post("/orders?email=you@example.com").json()["order"]
+
+    assert snippet.only_job().luggage.startswith(f'{{"order_id":{order}')
+    assert execute(url, "SELECT email FROM orders") == [("you@example.com",)]
+    snippet.engine.dispose()
+
+
+def test_session_async(on_postgres):
+    """With psycopg, since asyncpg would not look for the table in our schema; tests/postgres have asyncpg."""
+    snippet, url = on_postgres
+    with snippet.client() as client:
+        client.post("/orders?email=you@example.com")
+
+    assert execute(url, "SELECT email FROM orders") == [("you@example.com",)]
+    assert snippet.only_job().luggage.startswith('{"email":"you@example.com"')
+
+
+def test_session_sqlmodel(on_postgres):
+    snippet, url = on_postgres
+    with snippet.client() as client:
+        client.post("/orders", json={"email": "you@example.com"})
+
+    assert snippet.only_job().luggage.startswith('{"email":"you@example.com"')
+    assert execute(url, "SELECT email FROM orders") == [("you@example.com",)]
+    snippet.engine.dispose()
+
+
+def test_session_psycopg(on_postgres):
+    snippet, url = on_postgres
+    with snippet.client() as client:
+        client.post("/orders?email=you@example.com")
+
+    assert snippet.only_job().luggage.startswith('{"email":"you@example.com"')
+    assert execute(url, "SELECT email FROM orders") == [("you@example.com",)]
+
+
+def test_session_outside(on_postgres):
+    snippet, url = on_postgres
+    execute(url, "INSERT INTO orders (email) VALUES ('you@example.com'), ('me@example.com')")
+
+    snippet.remind_all()
+    snippet.remind_all()
+
+    assert len(snippet.jobs()) == 2
+    snippet.engine.dispose()
+
+
+def test_test_session(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://app@nowhere.invalid/shop")
+    passes(tmp_path, "session", "test_session")
 
 
 def test_plain_function(snippet, tmp_path):
@@ -321,6 +398,44 @@ def test_dashboard(snippet):
         assert told(("bob", "opensesame"), "post", pause) == 403
 
 
+def test_wait_for_job(snippet):
+    with snippet.client() as client:
+        answer = client.post("/thumbnails/cat.png", headers={"Prefer": "wait=5"})
+
+        assert (answer.status_code, answer.json()["result"]) == (200, "small-cat.png")
+        assert client.post("/thumbnails/cat.png").status_code == 202
+
+
+def test_typed_status(snippet):
+    with snippet.client() as client:
+        answer = client.post("/reports/2031")
+
+        assert client.get(answer.headers["Location"]).json()["result"] == {"year": 2031, "pages": 12}
+
+
+def test_job_owner(snippet):
+    with snippet.client() as client:
+        ada, bob = ({"Authorization": f"Bearer token-of-{name}"} for name in ("ada", "bob"))
+        where = client.post("/reports/2031", headers=ada).headers["Location"]
+
+        assert client.get(where, headers=ada).json()["result"] == {"year": 2031, "pages": 12}
+        assert [client.get(where, headers=headers).status_code for headers in (bob, {})] == [404, 401]
+
+
+def test_progress(snippet):
+    with snippet.client() as client:
+        job = snippet.queue.job(client.post("/imports", json=["a", " ", "c"]).json()["job"])
+
+        assert (job.progress.done, job.progress.total, job.progress.note) == (3, 3, "done")
+        assert [line.text for line in job.log()] == ["an empty row is left out"]
+
+
+def test_monitor(snippet):
+    with snippet.client() as client:
+        assert "outlast_workers" in client.get("/internal/metrics").text
+        assert client.get("/internal/healthz").json()["workers"] == 1
+
+
 def test_lifespan(snippet, tmp_path, capfd):
     with served_by_uvicorn("lifespan", folder=tmp_path):
         greeting = asyncio.run(wait_for(snippet.queue, snippet.greet, "you"))
@@ -456,5 +571,5 @@ def passes(folder, *snippets):
     )
 
     assert ran.returncode == 0, ran.stdout
-    apps = {"__pycache__", "main.py", "shop.py", "conftest.py"}
+    apps = {"__pycache__", "main.py", "shop.py", "session.py", "conftest.py"}
     assert {file.name for file in folder.iterdir()} <= apps | {file.name for file in folder.glob("test_*.py")}

@@ -83,6 +83,13 @@ def test_the_schema_of_a_status_names_the_type_that_the_task_returns(app, client
     assert "Report" not in str(status("/jobs/{job_id}"))
 
 
+def test_the_schema_of_the_events_says_how_they_end(app, client):
+    responses = app.openapi()["paths"]["/jobs/{job_id}/events"]["get"]["responses"]
+
+    assert set(responses) >= {"200", "204", "404"}
+    assert list(responses["200"]["content"]) == ["text/event-stream"]
+
+
 def test_the_result_of_a_typed_job_is_plain_json(client, queue):
     accepted = client.post("/reports")
     done(queue, Report(pages=3, day=date(2031, 1, 1)))

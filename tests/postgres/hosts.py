@@ -1,6 +1,6 @@
 """Several hosts on one machine: network namespaces, joined by a bridge on which a PostgreSQL listens.
 
-All have one name, as containers may; none sees the other's run-time folder. Needs root and Debian's iproute2.
+All have one name, as containers may; none sees the other's run-time folder. Needs root on Linux and Debian's iproute2.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+
+from tests.debian import is_root_on_linux, missing, program
 
 _numbers = count()
 
@@ -56,14 +58,15 @@ class Host:
 @contextmanager
 def network(hosts: int) -> Iterator[tuple[str, list[Host]]]:
     """The address that all hosts reach, and the hosts."""
-    assert os.getuid() == 0, (
-        "hosts are network namespaces, and only root may make them: run this test as root"
-    )
+    if not is_root_on_linux():
+        missing("hosts are network namespaces, which only root on Linux may make; as root: make hosts")
+    program("ip", "iproute2")
     mark = f"{os.getpid() % 100_000}{next(_numbers)}"
     subnet = f"10.{100 + os.getpid() // 250 % 100}.{os.getpid() % 250}"
     bridge = f"ob{mark}"
     made: list[Host] = []
     try:
+        _require_rights(bridge)
         _ip("link", "add", bridge, "type", "bridge")
         _ip("address", "add", f"{subnet}.1/24", "dev", bridge)
         _ip("link", "set", bridge, "up")
@@ -79,6 +82,18 @@ def network(hosts: int) -> Iterator[tuple[str, list[Host]]]:
         _ip("link", "delete", bridge)
 
 
+def _require_rights(name: str) -> None:
+    """A container's root may lack them."""
+    try:
+        _ip("netns", "add", name)
+    except AssertionError as error:
+        missing(
+            f"this root may not make network namespaces ({error}); give the container the capabilities NET_ADMIN and "
+            "SYS_ADMIN (--privileged)"
+        )
+    _ip("netns", "delete", name)
+
+
 def _join(host: Host, bridge: str, address: str) -> None:
     _ip("netns", "add", host.name)
     _ip("link", "add", host.cable, "type", "veth", "peer", "name", "eth0", "netns", host.name)
@@ -89,5 +104,5 @@ def _join(host: Host, bridge: str, address: str) -> None:
 
 
 def _ip(*words: str) -> None:
-    ran = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    ran = subprocess.run([program("ip", "iproute2"), *words], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, f"ip {' '.join(words)}: {ran.stderr}"

@@ -99,7 +99,7 @@ def changed(sql: str) -> Callable[[str], None]:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (drop, r"there are no tables of Outlast .* outlast migrate --store postgresql://"),
+        (drop, r"there are no tables of Outlast .* outlast migrate --store 'postgresql://.*'"),
         (changed("DELETE FROM schema_version"), "there are no tables"),
         (changed("INSERT INTO schema_version VALUES (99)"), "of a newer Outlast .* upgrade"),
     ],

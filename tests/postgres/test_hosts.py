@@ -183,7 +183,8 @@ def test_clocks_that_differ_by_minutes_do_no_harm(town: Town) -> None:
     """
     house = town.house
     slow, fast = (
-        town.worker(number, before=AHEAD.format(minutes=minutes)) for number, minutes in enumerate((-7, 7))
+        town.worker(number, before=AHEAD.format(minutes=minutes), lease=timedelta(seconds=30))
+        for number, minutes in enumerate((-7, 7))
     )
     enqueue = (
         "import sys; from datetime import timedelta; from outlast.queue import TaskQueue; from app import work;"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from outlast.address import address_of
 from outlast.store import open_store
 from tests.contract.making import end, put, worker_record
+from tests.debian import program
 from tests.polling import polled
 from tests.postgresql import free_port, lets_us_in
 from tests.worker.harness import House
@@ -22,8 +22,7 @@ from tests.worker.harness import House
 @pytest.fixture
 def pooled(url: str, tmp_path: Path) -> Iterator[str]:
     """The store, by way of a PgBouncer that hands out a server process for each transaction."""
-    program = shutil.which("pgbouncer")
-    assert program, "there is no PgBouncer to test with: apt-get install pgbouncer"
+    bouncer = program("pgbouncer", "pgbouncer")
     direct, port = address_of(url).parameters, free_port()
     (tmp_path / "users").write_text('"postgres" ""\n')
     (tmp_path / "pgbouncer.ini").write_text(
@@ -31,7 +30,7 @@ def pooled(url: str, tmp_path: Path) -> Iterator[str]:
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
         f"auth_type = trust\nauth_file = {tmp_path / 'users'}\npool_mode = transaction\ndefault_pool_size = 3\n"
     )
-    command = [program, str(tmp_path / "pgbouncer.ini")]
+    command = [bouncer, str(tmp_path / "pgbouncer.ini")]
     if os.getuid() == 0:  # it refuses to run as root
         for folder in (tmp_path, *tmp_path.parents[:2]):
             folder.chmod(0o755)

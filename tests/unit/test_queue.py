@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -228,7 +229,7 @@ async def test_many_calls_are_committed_at_once(queue):
 
     assert len({job.id for job in jobs}) == 6
     assert all(job.state is State.QUEUED for job in jobs)
-    assert queue.enqueue_many(greet, []) == []
+    assert queue.enqueue_many(greet, []) == queue.enqueue_many(queue.options(greet, priority=1), []) == []
 
 
 async def test_many_calls_are_committed_all_or_none(queue):
@@ -328,3 +329,15 @@ def test_a_queue_is_open_while_it_has_its_store_open(queue):
     assert queue.is_open
     queue.close()
     assert not queue.is_open
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"capture": "logs"}, "capture='logs'; did you mean 'log'"),
+        ({"worker": "procces"}, "did you mean 'process'"),
+    ],
+)
+def test_a_word_that_is_none_of_the_known_is_refused_with_the_nearest(options, complaint):
+    with pytest.raises(OptionRefused, match=re.escape(complaint)):
+        TaskQueue(store="sqlite://", **options)

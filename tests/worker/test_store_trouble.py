@@ -34,6 +34,8 @@ FULL_DISK = (
 begin = SQLiteFile._begin
 def _begin(self, flush):
     if is_broken():
+        with open("tries", "a") as tries:
+            tries.write(".")
         raise NotConfirmed("the disk is full")
     begin(self, flush)
 SQLiteFile._begin = _begin
@@ -59,6 +61,19 @@ def _commit(self):
     if is_broken():
         raise NotConfirmed("written, but who knows")
 SQLiteFile._commit = _commit
+"""
+)
+FIRST_A_BAD_END = (
+    BROKEN
+    + """
+settle, is_first = SQLiteStore.settle, True
+def _settle(self, ends):
+    global is_first
+    if ends and is_broken():
+        was_first, is_first = is_first, False
+        raise ValueError("no such ending") if was_first else NotConfirmed("the disk is full")
+    return settle(self, ends)
+SQLiteStore.settle = _settle
 """
 )
 
@@ -136,7 +151,8 @@ def test_a_worker_that_is_cut_off_ends_its_jobs_once_and_begins_anew(house: Hous
     (house.folder / "broken").touch()
     house.logged(worker, "lease lost: ended 1 running jobs")
     house.until(lambda: started.pid not in house.everybody(), "the child to be gone")
-    house.until(lambda: worker.log.count("store failed") > 6, "further tries")
+    tries = _tries(house)
+    house.until(lambda: _tries(house) > tries + 6, "further tries")
 
     (house.folder / "broken").unlink()
     house.open("door")
@@ -144,6 +160,27 @@ def test_a_worker_that_is_cut_off_ends_its_jobs_once_and_begins_anew(house: Hous
     assert house.result(job) == 2
     assert house.job(job).failures == 0
     assert worker.log.count("lease lost") == 1
+
+
+def test_a_store_that_fails_is_told_of_once_and_when_it_is_back(house: House) -> None:
+    """Whatever fails meanwhile: chores, renewals, jobs that are to be claimed.
+
+    Break it: in Outage.failed, tell each time; in Supervisor._do_chores, do not say that they went well.
+    """
+    worker = house.worker(before=FULL_DISK, lease=timedelta(seconds=3))
+    house.child()
+    job = house.row("app:work", {"value": 1})
+    for number in (1, 2):
+        (house.folder / "broken").touch()
+        tries = _tries(house)
+        house.until(lambda tries=tries: _tries(house) > tries + 3, "some tries")
+        (house.folder / "broken").unlink()
+        house.until(lambda number=number: worker.log.count("store is back after ") == number, "a word")
+    house.add_all([job])
+
+    house.ended(job.id)
+    assert worker.log.count("store failed: the disk is full") == 2
+    assert "still fails" not in worker.log
 
 
 def test_an_at_most_once_job_is_not_started_before_its_claim_is_on_disk(house: House) -> None:
@@ -193,6 +230,20 @@ async def test_a_row_that_cannot_be_written_is_refused_alone(house: House) -> No
     assert worker.is_alive
 
 
+def test_an_end_that_is_tried_alone_while_the_store_fails_is_kept_as_it_is(house: House) -> None:
+    """Its work was done, and nothing is wrong with it. Break it: let Supervisor._one_by_one take
+    every refusal for the end's own."""
+    worker = house.worker(before=FIRST_A_BAD_END)
+    house.child()
+    (house.folder / "broken").touch()
+    job = house.add("app:work", {"value": 1}, max_attempts=1)
+    house.logged(worker, "store failed: the disk is full")
+
+    (house.folder / "broken").unlink()
+
+    assert house.result(job) == 1
+
+
 async def test_a_server_of_another_version_is_sent_away_and_writes_by_itself(house: House) -> None:
     """In the middle of an upgrade nobody gets a 503 for it. Broken by answering "refused" instead of parting."""
     worker = house.worker()
@@ -225,3 +276,9 @@ async def _send_all(house: House, batches: list[list[NewJob]]) -> list[BaseExcep
     finally:
         for link in links:
             link.close()
+
+
+def _tries(house: House) -> int:
+    """How often the worker began something while the disk was full."""
+    tries = house.folder / "tries"
+    return len(tries.read_text()) if tries.exists() else 0

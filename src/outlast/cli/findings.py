@@ -9,6 +9,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -180,14 +181,40 @@ def of_sqlite(version: tuple[int, ...]) -> Iterator[Finding]:
 
 
 def _of_store(url: str, facts: AppFacts | None) -> Iterator[Finding]:
-    from outlast.cli.stores import opened
-
     try:
-        with opened(url) as store:
+        with _seen(url) as store:
             yield from _of_place(store)
+            if store.is_older:
+                yield _is_older()
+                return
             yield from _of_work(store, facts)
     except StoreError as error:
         yield _unopened(url, error)
+
+
+@contextmanager
+def _seen(url: str) -> Iterator[Store]:
+    """A store that is only read: an older Outlast may be at work on it. Raises StoreError where none could be used."""
+    from outlast.store import open_store
+    from outlast.store.sqlite_place import check_place, name_and_path
+
+    path = None if is_postgres(url) else name_and_path(url)[1]
+    if path is not None:
+        check_place(path, create=False)
+    store = open_store(url, create=False, read_only=path is not None)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _is_older() -> Finding:
+    return Finding(
+        "note",
+        "store",
+        "it was made by an older Outlast; the next start of the app brings it up to date, and the older one cannot use "
+        "it then. What lies in it is looked at after that",
+    )
 
 
 def _unopened(url: str, error: StoreError) -> Finding:

@@ -26,10 +26,11 @@ def migrate(
     Example: outlast migrate --store postgresql://user@host/database
     """
     from outlast.address import address_of, is_postgres
+    from outlast.store import store_url
 
     if not is_postgres(store):
         raise Failure(
-            f"{store} needs no migration: an SQLite store is brought up to date when it is opened; "
+            f"{store_url(store)} needs no migration: an SQLite store is brought up to date when it is opened; "
             "name a PostgreSQL store: --store postgresql://user@host/database",
             UNUSABLE,
         )

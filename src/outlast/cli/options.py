@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from enum import StrEnum
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,7 +39,7 @@ def names(text: str | None) -> tuple[str, ...] | None:
 
 def same_store(url: str) -> str:
     """What a suggested command must say for it to use this store too."""
-    return "" if url == os.environ.get("OUTLAST_STORE", DEFAULT_STORE) else f" --store {shown(url)}"
+    return "" if url == os.environ.get("OUTLAST_STORE", DEFAULT_STORE) else f" --store {quote(shown(url))}"
 
 
 class StateName(StrEnum):

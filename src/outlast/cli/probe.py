@@ -61,28 +61,29 @@ def probe(target: Target, store: str | None = None, against: str | None = None) 
 
     Raises AppNotFound.
     """
-    told = ask(target, "outlast.cli.probe", *([] if against is None else [against]), store=store)
+    told = ask(target, "outlast.cli.probe", store=store, against=against)
     jobs = told.pop("jobs")
     misfits = tuple(Misfits(**each) for each in jobs.pop("misfits"))
     return AppFacts(**told, jobs=JobFacts(**jobs, misfits=misfits))
 
 
-def main(*words: str) -> None:
+def main(descriptor: str) -> None:
     from outlast import role
     from outlast.worker.app import find_queue
 
-    *against, descriptor = words
+    asked = json.load(sys.stdin)
+    against = asked.pop("against")  # no argument: those are for all to see, and it may hold a password
     role.enter_worker()
     try:
-        queue = find_queue(Target.from_message(json.load(sys.stdin)))
-        told = asdict(_facts(queue, *against))
+        queue = find_queue(Target.from_message(asked))
+        told = asdict(_facts(queue, against))
     except OutlastError as error:
         told = {"error": str(error)}
     with open(int(descriptor), "w") as out:
         json.dump(told, out)
 
 
-def _facts(queue: TaskQueue, against: str | None = None) -> AppFacts:
+def _facts(queue: TaskQueue, against: str | None) -> AppFacts:
     import fastapi
 
     from outlast.fastapi import seam

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from outlast.cli import check, dashboard, dev, jobs, migrate, prune, queues, stats, worker
+from outlast.cli import check, dashboard, dev, jobs, migrate, move, prune, queues, stats, worker
 from outlast.cli.exits import Commands
 
 RUN = "Run"
@@ -26,6 +26,7 @@ app.command(rich_help_panel=RUN)(worker.worker)
 app.command(rich_help_panel=RUN)(dashboard.dashboard)
 app.command(rich_help_panel=RUN)(check.check)
 app.command(rich_help_panel=RUN)(migrate.migrate)
+app.command(rich_help_panel=RUN)(move.move)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=ACT)
 app.add_typer(queues.app, name="queues", rich_help_panel=ACT)
 app.command(rich_help_panel=ACT)(stats.stats)

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from outlast.fastapi.owners import owned
-from outlast.fastapi.receipt import KEY, Receipt, current, describe
+from outlast.fastapi.receipt import KEY, Receipt, current
 from outlast.fastapi.routes import Routes
+from outlast.fastapi.sessions import look_after
 from outlast.fastapi.snapshots import solve_all
-from outlast.job import NewJob
+from outlast.job import NewJob, described
 
 if TYPE_CHECKING:
     from outlast.fastapi.queue import TaskQueue
@@ -94,6 +95,9 @@ def _part(scope: Scope, receipt: Receipt) -> None:
     """Leave no circles behind: a request's objects are freed at once, and the garbage collector finds nothing."""
     scope.pop(KEY, None)
     receipt.tasks = None
+    if receipt.entries:
+        look_after(receipt)
+    receipt.session = None
 
 
 class Passage:
@@ -117,6 +121,7 @@ class Passage:
                 if receipt.jobs:
                     await self._decide(message)
                 receipt.undecided = False
+                receipt.go_on()
         elif self.is_refused:
             return
         elif receipt.late is not None:
@@ -144,7 +149,7 @@ class Passage:
             await self._own()
         is_held = queue.inline is None and self._routes.hold(receipt.scope, start)
         jobs = queue.bind(receipt.take(), queue.holds.holder() if is_held else None)
-        receipt.turn = queue.turn(jobs)
+        receipt.queue_up(jobs)
         carrying = queue.carry(jobs)
         try:
             await (queue.acommit(jobs) if carrying is None else asyncio.shield(carrying))
@@ -156,8 +161,6 @@ class Passage:
             raise
         if is_held:
             self.held = jobs
-        if receipt.turn is not None and receipt.plain is not None:
-            receipt.plain.add_task(receipt.turn)
 
     async def _solve(self) -> None:
         """Solve what the jobs take from the request. Where it cannot be, FastAPI's answer to that goes out instead."""
@@ -183,7 +186,7 @@ class Passage:
         """503, then an exception for what is left of the request, so that its own session is not committed either."""
         receipt = self._receipt
         receipt.undecided = False
-        told = describe(receipt.jobs)
+        told = described(receipt.jobs)
         _log.error("answered 503: not confirmed: %s: %s; request=%s", told, error, receipt.request_id)
         headers = [
             (b"content-type", b"application/json"),

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 from outlast.clock import steady
-from outlast.errors import Retry, Snooze, TaskUnknown
+from outlast.errors import Retry, Snooze, StoreError, TaskUnknown
 from outlast.job import Claimed, Ended, Erred, NewJob, Outcome, Released, Snoozed, Stopped, TimedOut, Told
 from outlast.premises import Premises
 from outlast.queue import TaskQueue as AnyQueue
 from outlast.store import Settled, Store
 from outlast.worker import chores, events, executor, log_lines
 from outlast.worker.membership import Membership, Standing
+from outlast.worker.outage import Outage
 from outlast.worker.sweeps import Sweeps, sweep
 from outlast.worker.tally import Tally
 from outlast.worker.telling import Teller
@@ -103,6 +104,7 @@ class Inline:
         self.membership = Membership(self._premises, queues=None, slots=_AT_ONCE, lease=_LEASE)
         self._sweeps = Sweeps()
         self._tally = Tally()
+        self._outage = Outage()
         self._next_chores = self._next_renewal = 0.0
         self._claimed: dict[str, Claimed] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -143,7 +145,7 @@ class Inline:
     async def _serve(self) -> None:
         while True:
             self._bell.clear()
-            jobs, pause = await self._queue.atell(partial(self._take_free, _AT_ONCE - len(self._running)))
+            jobs, pause = await self._free_jobs()
             for job in jobs:
                 self.keep(asyncio.create_task(self._quiet_attempt(job)))
             for names in self._sweeps.due(steady()):
@@ -152,6 +154,16 @@ class Inline:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._bell.wait()
+
+    async def _free_jobs(self) -> tuple[list[Claimed], float]:
+        """Jobs that no request will run, and how long to wait for more; a store that fails has none for a while."""
+        try:
+            found = await self._queue.atell(partial(self._take_free, _AT_ONCE - len(self._running)))
+        except StoreError as error:
+            self._outage.failed(error)
+            return [], _LOOK_AGAIN
+        self._outage.went_well()
+        return found
 
     async def _quiet_attempt(self, job: Claimed) -> None:
         with suppress(Exception):  # it is in the store and in the log
@@ -193,12 +205,14 @@ class Inline:
 
     def _begun(self, job_id: str, store: Store) -> Claimed:
         job = self._claimed.pop(job_id)
-        self._tally.started(job, store.clock.now())
+        self._tally.turn(store.clock.now())
+        self._tally.started(job)
         return job
 
     def _settle(self, began: Begun, end: Ended, store: Store) -> Settled:
         (settled,) = store.settle([end])
-        self._tally.ended(began.job, settled.ending, steady() - began.since, store.clock.now())
+        self._tally.turn(store.clock.now())
+        self._tally.ended(began.job, settled.ending, steady() - began.since)
         return settled
 
     def _take_free(self, limit: int, store: Store) -> tuple[list[Claimed], float]:
@@ -235,7 +249,8 @@ class Inline:
         else:  # nobody else can have been there
             settled, files = store.expire(), store.prune(self._queue.retention).files
             events.expired(settled)
-        self._tally.ended_elsewhere(settled, store.clock.now())
+        self._tally.turn(store.clock.now())
+        self._tally.ended_elsewhere(settled)
         if steady() >= self._tally.write_at:
             self._tally.write(store)
         if steady() >= self._next_renewal and self.membership.is_known:
@@ -287,7 +302,7 @@ async def attempt(
 
 def _keep(queue: AnyQueue, told: list[Told]) -> None:
     """Behind what the store has to do, and before the end of the attempt."""
-    queue.post(lambda store: store.keep(told)).add_done_callback(partial(_excuse, told))
+    queue.tell_soon(lambda store: store.keep(told)).add_done_callback(partial(_excuse, told))
 
 
 def _excuse(told: list[Told], kept: Future[None]) -> None:

@@ -36,7 +36,7 @@ async def owned(jobs: Sequence[NewJob], receipt: Receipt | None) -> list[NewJob]
     dependency raises."""
     if receipt is None or receipt.queue.owner is None or all(job.owner for job in jobs):
         return [*jobs]
-    owner = await _owner_of(receipt)
+    owner = await find_owner(receipt)
     return [job if job.owner else job._replace(owner=owner) for job in jobs]
 
 
@@ -51,8 +51,9 @@ def owned_in_thread(jobs: Sequence[NewJob], receipt: Receipt | None) -> list[New
         return [*jobs]
 
 
-async def _owner_of(receipt: Receipt) -> str | None:
-    if receipt.owner is None and receipt.scope["type"] == "http":
+async def find_owner(receipt: Receipt) -> str | None:
+    """Whose the jobs of a request are; the receipt has it from then on."""
+    if receipt.queue.owner is not None and receipt.owner is None and receipt.scope["type"] == "http":
         found: list[Any] = []
         await receipt.queue.owned_by.solve(receipt, found.append)
         receipt.owner = owner_id(found[0]) if found else None

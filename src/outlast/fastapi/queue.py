@@ -31,6 +31,7 @@ from outlast.fastapi.holds import Holds
 from outlast.fastapi.inline import Inline, Turn
 from outlast.fastapi.owners import owned, owned_in_thread
 from outlast.fastapi.receipt import Receipt, current
+from outlast.fastapi.sessions import note_sessions
 from outlast.fastapi.snapshots import Snapshot
 from outlast.fastapi.solving import Solver
 from outlast.fastapi.too_large import UploadTooLarge
@@ -70,11 +71,12 @@ class TaskQueue(queue.TaskQueue):
     are context variables whose values travel with each job. Uploads and other files lie at the URL `files`, by default
     in a folder beside the store. Where it is given, it also takes arguments and results over `payload_limit`;
     `OUTLAST_FILES` has the last word. One file may have `file_limit` bytes, any number by default. `commit_timeout`
-    bounds the wait for a commit. `migrate=True` brings the tables of a PostgreSQL store up to date at start-up, as
-    `outlast migrate` does; an SQLite store always is. `capture` says which lines are kept with a job: what it logs
-    ("log"), that and what it prints ("output"), or "nothing". `owner` is a dependency that returns the id of
-    whoever makes a request: its jobs are theirs, and `router` answers about a job to its owner alone. Raises
-    OptionRefused, StoreUnusable, AppRefused.
+    bounds the wait for a commit. `session` is the dependency that gives requests their database session: with a
+    PostgreSQL store, the jobs of a request that uses it are written in that session's transaction. `migrate=True`
+    brings the tables of a PostgreSQL store up to date at start-up, as `outlast migrate` does; an SQLite store always
+    is. `capture` says which lines are kept with a job: what it logs ("log"), that and what it prints ("output"), or
+    "nothing". `owner` is a dependency that returns the id of whoever makes a request: its jobs are theirs, and `router`
+    answers about a job to its owner alone. Raises OptionRefused, StoreUnusable, AppRefused.
     """
 
     too_large = UploadTooLarge
@@ -126,6 +128,8 @@ class TaskQueue(queue.TaskQueue):
             self._vet()
             if not in_worker():
                 audit(app.routes)
+                if self.session is not None:
+                    note_sessions(app.routes, self.session)
             middlewares = app.user_middleware
             app.user_middleware = [Middleware(Door, queue=self), *middlewares]
             try:
@@ -155,7 +159,7 @@ class TaskQueue(queue.TaskQueue):
                 self._sleeps = sleeps
                 if not in_worker():
                     await self._all_carried()
-                if not in_worker() and not self.outlives_lifespan:
+                if not in_worker() and not self.is_switched:
                     await to_thread.run_sync(self.close)
 
         app.router.lifespan_context = lifespan
@@ -283,6 +287,19 @@ class TaskQueue(queue.TaskQueue):
     def turn(self, jobs: list[NewJob]) -> Turn | None:
         """Jobs about to be committed, to be run by this process in their turn; None where a worker runs them."""
         return None if self.inline is None else Turn(self.inline, jobs)
+
+    def committed(self, jobs: list[NewJob]) -> None:
+        turn = self.turn(jobs)
+        super().committed(jobs)
+        if turn is not None:
+            turn.run_soon()
+
+    def rouse(self) -> None:
+        if self._sleeps and self.app is not None and _running_loop() is not None:
+            self._wake()
+        super().rouse()
+        if self.inline is not None:
+            self.inline.wake()
 
     def _enqueue(self, jobs: list[NewJob]) -> None:
         receipt = self._receipt()

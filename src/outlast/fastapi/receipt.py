@@ -13,10 +13,11 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from outlast import request_id
+from outlast import request_id, sessions
 from outlast.fastapi.owners import owned, owned_in_thread
 from outlast.handle import Job
-from outlast.job import NewJob, new_id
+from outlast.job import NewJob, described, new_id
+from outlast.task import OF_REQUEST, Call
 
 if TYPE_CHECKING:
     from fastapi import BackgroundTasks as PlainTasks
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from outlast.fastapi.queue import TaskQueue
     from outlast.fastapi.snapshots import Snapshot
     from outlast.fastapi.tasks import BackgroundTasks
-    from outlast.task import Call
 
 KEY = "outlast.receipt"
 """Where a request's scope keeps it."""
@@ -50,8 +50,10 @@ class Receipt:
 
     __slots__ = (
         "_request_id",
+        "entries",
         "failure",
         "inner",
+        "is_over",
         "jobs",
         "late",
         "open",
@@ -59,6 +61,7 @@ class Receipt:
         "plain",
         "queue",
         "scope",
+        "session",
         "taken",
         "tasks",
         "turn",
@@ -67,6 +70,7 @@ class Receipt:
     )
 
     decided_when: ClassVar[str] = "when the response starts"
+    adder: ClassVar[str] = "the request"
 
     def __init__(self, queue: TaskQueue, scope: Scope) -> None:
         self.queue = queue
@@ -75,6 +79,12 @@ class Receipt:
         """As its endpoint has it: a middleware may pass a copy on."""
         self.jobs: list[NewJob] = []
         self.unsolved: list[Unsolved] = []
+        self.session: Any = None
+        """The caller's own, by the dependency that the queue names."""
+        self.entries: list[sessions.Entry] = []
+        """The jobs that are on a session."""
+        self.is_over = False
+        """All of the request has unwound, and its session has had its say."""
         self.taken = 0
         self.open = True
         self.undecided = True
@@ -100,7 +110,14 @@ class Receipt:
         return self.open and current.get() is self
 
     def add(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Job:
-        """Pack one call now, to be committed when the response starts; at once if it has started."""
+        """Pack one call now, to be committed when the response starts; at once if it has started.
+
+        With a session of the caller's: when that commits.
+        """
+        given = func.session if type(func) is Call else OF_REQUEST
+        session = sessions.chosen(self.session if given is OF_REQUEST else given, self.queue)
+        if session is not None:
+            return self._add_on(session, func, args, kwargs)
         if not self.open:
             job = self.queue.prepare(func, args, kwargs)
             return Job(job.id, self.queue, self._add_late(job))
@@ -109,6 +126,23 @@ class Receipt:
             self._note_unsolved(call, job)
         self.jobs.append(job)
         return Job(job.id, self.queue, self)
+
+    def _add_on(
+        self, session: Any, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Job:
+        job = self.queue.prepare(func, args, kwargs)
+        if job.owner is None:
+            job = job._replace(owner=self.owner)
+        entry = sessions.Entry(job, self.queue, self, is_ordered=True)
+        sessions.add(session, [entry])
+        self.entries.append(entry)
+        return Job(entry.job.id, self.queue, entry)
+
+    def committed(self, jobs: list[NewJob]) -> None:
+        """A session has committed these."""
+        if not self.is_over:
+            self.queue_up(jobs)
+        self.queue.rouse()
 
     def _note_unsolved(self, call: Call[..., Any], job: NewJob) -> None:
         for name, snapshot in call.signature.unsolved(job.luggage).items():
@@ -154,18 +188,35 @@ class Receipt:
         """Give its jobs up, and say which and why."""
         self.undecided = False
         jobs = self.take()
-        if not jobs:
-            return
+        if jobs:
+            self.lost(jobs, f"{self.adder} failed: {reason}")
+
+    def lost(self, jobs: list[NewJob], why: str) -> None:
+        """These are never committed: say which, and why."""
         scope = self.scope
         _log.warning(
-            "%d job(s) of %s %s discarded, because the request failed: %s; discarded: %s; request=%s",
+            "%d job(s) of %s %s discarded, because %s; discarded: %s; request=%s",
             len(jobs),
             scope.get("method", scope["type"]),
             scope["path"],
-            reason,
-            describe(jobs),
+            why,
+            described(jobs),
             self.request_id,
         )
+
+    def queue_up(self, jobs: list[NewJob]) -> None:
+        """Inline: have jobs run in the course of this request."""
+        if self.turn is None:
+            self.turn = self.queue.turn(jobs)
+        else:
+            self.turn.add(jobs)
+
+    def go_on(self) -> None:
+        """The response starts: what is committed runs behind it."""
+        if self.entries:
+            self.queue.rouse()
+        if self.turn is not None and self.plain is not None:
+            self.plain.add_task(self.turn)
 
     async def finish(self) -> None:
         """At the end of everything: wait for what was added late; inline, run what has not had its turn."""
@@ -218,10 +269,7 @@ class Late:
     def _commit_here(self, jobs: list[NewJob]) -> None:
         receipt = self._receipt
         rows = receipt.queue.bind(owned_in_thread(jobs, receipt))
-        if receipt.turn is None:
-            receipt.turn = receipt.queue.turn(rows)
-        else:
-            receipt.turn.add(rows)
+        receipt.queue_up(rows)
         receipt.queue.commit(rows)
 
     async def _commit_waiting(self) -> None:
@@ -233,12 +281,7 @@ class Late:
             try:
                 await queue.acommit(rows)
             except Exception:
-                _log.exception("not committed: %s; request=%s", describe(rows), self._receipt.request_id)
+                _log.exception("not committed: %s; request=%s", described(rows), self._receipt.request_id)
                 raise
             if turn is not None:
                 await turn.quietly()
-
-
-def describe(jobs: list[NewJob]) -> str:
-    """Jobs as a log line names them."""
-    return ", ".join(f"{job.task} ({job.id})" for job in jobs)

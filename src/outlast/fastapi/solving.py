@@ -17,8 +17,9 @@ from starlette.types import Message, Scope
 from outlast import request_id
 from outlast.errors import TaskRefused
 from outlast.fastapi.private_route import PrivateRoute, name_of, needs
-from outlast.fastapi.receipt import KEY, Receipt, describe
-from outlast.job import NewJob
+from outlast.fastapi.receipt import KEY, Receipt
+from outlast.fastapi.sessions import look_after
+from outlast.job import NewJob, described
 from outlast.luggage.binding import Parameter, parameters_of
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Solver:
             raise call.error_behind(error) from None
         finally:
             receipt.tasks = None  # no circle is left behind
+            if receipt.entries:
+                look_after(receipt)
         receipt.undecided = False
         receipt.take()
         return call.result, added
@@ -108,21 +111,23 @@ class _TaskReceipt(Receipt):
     __slots__ = ()
     decided_when = "when the task that added it has succeeded"
 
+    adder = "the task that added them"
+
     @property
     def needs_caller(self) -> bool:
         return self.open
 
-    def discard(self, reason: str) -> None:
-        self.undecided = False
-        jobs = self.take()
-        if jobs:
-            _log.warning(
-                "%d job(s) discarded, because the task that added them failed: %s; discarded: %s; request=%s",
-                len(jobs),
-                reason,
-                describe(jobs),
-                request_id.current.get() or "-",
-            )
+    def committed(self, jobs: list[NewJob]) -> None:
+        self.queue.committed(jobs)
+
+    def lost(self, jobs: list[NewJob], why: str) -> None:
+        _log.warning(
+            "%d job(s) discarded, because %s; discarded: %s; request=%s",
+            len(jobs),
+            why,
+            described(jobs),
+            request_id.current.get() or "-",
+        )
 
 
 async def _send(message: Message) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from outlast import sessions
 from outlast.errors import AppRefused
 from outlast.handle import Job
 from outlast.job import NewJob
@@ -37,6 +38,8 @@ class Unbound:
     def add(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Job:
         """Pack one call now. Raises AppRefused when nothing says which TaskQueue it belongs to."""
         queue = _queue_of(func)
+        if isinstance(func, Call) and sessions.chosen(func.session, queue) is not None:
+            return queue.enqueue(func, *args, **kwargs)  # its session commits it
         job = queue.prepare(func, args, kwargs)
         self._jobs.setdefault(queue, []).append(job)
         return Job(job.id, queue, self)

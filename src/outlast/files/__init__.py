@@ -78,6 +78,11 @@ def is_old(name: str, now: int) -> bool:
     return found is not None and int(found[1]) + _GRACE <= now // _HOUR
 
 
+def stored_at(name: str) -> int:
+    """The time (µs) that a name tells: stored at that time again, the same content gets the same name."""
+    return int(name.rpartition(".")[2]) * _HOUR
+
+
 def files_url(told: str | None, store: str) -> str | None:
     """The URL of a queue's files as every process names it; None for a folder of this process alone.
 

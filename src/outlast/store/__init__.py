@@ -283,6 +283,10 @@ class Store(Protocol):
     url: str
     clock: Clock
 
+    @property
+    def is_older(self) -> bool:
+        """Whether an older Outlast made it, and it is only read: some questions have no answer there."""
+
     # ---- commits
 
     def transaction(self, *, flush: bool = False) -> AbstractContextManager[None]:
@@ -532,23 +536,31 @@ def open_store(
     dice: Callable[[], float] = random.random,
     create: bool = True,
     read_only: bool = False,
+    even_moved: bool = False,
 ) -> Store:
     """Open the store of a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://user@host/base`.
 
     An SQLite file is made and migrated if need be. With `create=False` one that is not there is an error (a command
     line never creates one). With `read_only=True` it is neither made nor migrated nor written: `live` and `counts` can
     then be asked whatever the age of its schema. A PostgreSQL database is first connected to when it is used, and only
-    `outlast migrate` makes tables in it. Without a clock, the store's own; `dice` are thrown for each retry. Raises
-    StoreUnusable with what is wrong and what to do.
+    `outlast migrate` makes tables in it. `even_moved`: also one that only `outlast.store.moving` may open now. Without
+    a clock, the store's own; `dice` are thrown for each retry. Raises StoreUnusable with what is wrong and what to do.
     """
     if url.startswith("sqlite:"):
         from outlast.store.sqlite import SQLiteStore
 
-        return SQLiteStore(url, clock=clock or SystemClock(), dice=dice, create=create, read_only=read_only)
+        return SQLiteStore(
+            url,
+            clock=clock or SystemClock(),
+            dice=dice,
+            create=create,
+            read_only=read_only,
+            even_moved=even_moved,
+        )
     if is_postgres(url):
         from outlast.store.postgres import PostgresStore
 
-        return PostgresStore(url, clock=clock, dice=dice, read_only=read_only)
+        return PostgresStore(url, clock=clock, dice=dice, read_only=read_only, even_moved=even_moved)
     raise _nobody_understands(url)
 
 

@@ -24,6 +24,11 @@ from outlast.store.sql_store import SQLStore, Wanted, is_ready_at_once, result_o
 SQL = named_sql("postgres.sql")
 
 
+def columns_of(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
+    """What the statement `insert` takes."""
+    return _columns(NewJob._fields, jobs) | {"ready": [int(is_ready_at_once(job)) for job in jobs]}
+
+
 def _places(found: str) -> str:
     """Found first, then looked up one by one: a plan that joins them may as well go through all jobs."""
     return f"seq = ANY(ARRAY({found}))"
@@ -60,9 +65,10 @@ class PostgresStore(SQLStore):
         clock: Clock | None = None,
         dice: Callable[[], float] = random.random,
         read_only: bool = False,
+        even_moved: bool = False,
     ) -> None:
         self._address = address_of(url)
-        self._database = PostgresConnection(self._address, any_version=read_only)
+        self._database = PostgresConnection(self._address, any_version=read_only, even_moved=even_moved)
         super().__init__(self._database, self._address.told, clock or self._database.clock, dice)
 
     def announce(self) -> None:
@@ -74,10 +80,13 @@ class PostgresStore(SQLStore):
     def insert(self, jobs: Sequence[NewJob]) -> None:
         if not jobs:
             return
-        columns = _columns(NewJob._fields, jobs)
-        columns["ready"] = [int(is_ready_at_once(job)) for job in jobs]
         with self._database.own_transaction(flush=True):
-            self._database.execute(SQL["insert"], columns)
+            self._database.execute(SQL["insert"], columns_of(jobs))
+
+    def whereabouts(self) -> str:
+        """What tells these tables from all others, wherever and in whatever database they are."""
+        rows = self._database.read(SQL["whereabouts"], {"schema": self._address.schema})
+        return str(rows[0][0])
 
     def unhold(self, server: str, ids: Collection[str] | None = None) -> int:
         with self._database.own_transaction(flush=True):
@@ -87,6 +96,22 @@ class PostgresStore(SQLStore):
         with self._database.own_transaction():
             self._database.read(SQL["lock_worker"], {"worker": worker})
             return super().rescue(worker)
+
+    def shut(self) -> None:
+        """Waits for those who are writing now. What is created here bears the names of its schema: no parameters."""
+        schema = self._address.schema
+        self._database.execute("SET LOCAL lock_timeout = '15s'")
+        self._database.execute(
+            f'CREATE TRIGGER jobs_have_moved BEFORE INSERT OR UPDATE OR DELETE ON "{schema}".jobs '
+            f'FOR EACH STATEMENT EXECUTE FUNCTION "{schema}".jobs_have_moved()'
+        )
+
+    def open_up(self) -> None:
+        self._database.execute(f'DROP TRIGGER IF EXISTS jobs_have_moved ON "{self._address.schema}".jobs')
+
+    def keep_places(self, top: int) -> None:
+        if top:
+            self.rows("keep_places", table=f'"{self._address.schema}".jobs', top=top)
 
     def _list(self, values: Collection[Any] | None) -> list[Any] | None:
         return None if values is None else list(values)

@@ -22,6 +22,27 @@ FROM unnest(
 ORDER BY place
 ON CONFLICT (id) DO NOTHING
 
+-- name: chain
+-- A job waits for the last one before it that is still there: a savepoint may have taken some back.
+UPDATE jobs
+SET next_id = :id
+WHERE seq = (SELECT max(seq) FROM jobs WHERE id = ANY(CAST(:earlier AS text[])))
+RETURNING 1
+
+-- name: transaction
+SELECT txid_current()
+
+-- name: whereabouts
+-- What tells this table of jobs from all others, and whether this user may write to it.
+SELECT
+    concat_ws('.', server.system_identifier, base.oid, found.oid),
+    has_schema_privilege(home.oid, 'USAGE') AND has_table_privilege(found.oid, 'SELECT')
+        AND has_table_privilege(found.oid, 'INSERT') AND has_table_privilege(found.oid, 'UPDATE')
+FROM pg_control_system() AS server
+JOIN pg_database AS base ON base.datname = current_database()
+JOIN pg_namespace AS home ON home.nspname = :schema
+JOIN pg_class AS found ON found.relnamespace = home.oid AND found.relname = 'jobs'
+
 -- name: unhold_all
 UPDATE jobs
 SET held_by = NULL,
@@ -632,3 +653,63 @@ SELECT
     count(*) FILTER (WHERE state = 'failed'),
     count(*) FILTER (WHERE state = 'cancelled')
 FROM jobs
+
+-- name: facts
+SELECT name, value FROM facts
+
+-- name: state_fact
+INSERT INTO facts (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: drop_fact
+DELETE FROM facts WHERE name = :name
+
+-- name: top_place
+SELECT coalesce(max(seq), 0) FROM jobs
+
+-- name: lowest_place
+SELECT min(seq) FROM jobs WHERE seq <= :top
+
+-- name: jobs_below
+SELECT * FROM jobs WHERE seq < :below ORDER BY seq DESC LIMIT :limit
+
+-- name: attempts_between
+SELECT attempts.*
+FROM jobs
+JOIN attempts ON attempts.job_id = jobs.id
+WHERE jobs.seq >= :low AND jobs.seq < :high
+
+-- name: progress_between
+SELECT progress.*
+FROM jobs
+JOIN progress ON progress.job_id = jobs.id
+WHERE jobs.seq >= :low AND jobs.seq < :high
+
+-- name: log_lines_between
+SELECT log_lines.*
+FROM jobs
+JOIN log_lines ON log_lines.job_id = jobs.id
+WHERE jobs.seq >= :low AND jobs.seq < :high
+
+-- name: all_statistics
+SELECT * FROM statistics
+
+-- name: all_depths
+SELECT * FROM depths
+
+-- name: is_any_running
+SELECT EXISTS (SELECT 1 FROM jobs WHERE worker IS NOT NULL)
+
+-- name: paused_queues
+SELECT name, paused_at FROM queues
+
+-- name: count_states
+SELECT state, count(*) FROM jobs WHERE seq <= :top GROUP BY state
+
+-- name: count_attempts
+SELECT count(*) FROM attempts
+
+-- name: files_used
+SELECT files FROM jobs WHERE files IS NOT NULL
+
+-- name: keep_places
+SELECT setval(pg_get_serial_sequence(:table, 'seq'), greatest(CAST(:top AS bigint), (SELECT max(seq) FROM jobs)))

@@ -11,7 +11,7 @@ What goes wrong is worded by `outlast.store.postgres_driver`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -19,8 +19,9 @@ from outlast.address import Address
 from outlast.clock import steady
 from outlast.errors import NotConfirmed, StoreUnusable
 from outlast.store import postgres_driver as driver
+from outlast.store.moved import require_at_home
 from outlast.store.postgres_clock import DatabaseClock, clock_of
-from outlast.store.postgres_schema import require_schema
+from outlast.store.postgres_schema import facts_of, require_schema
 
 Parameters = Mapping[str, Any]
 _NOTHING: Parameters = {}
@@ -28,17 +29,28 @@ _PAUSE = 1.0
 """Seconds from one vain try to connect to the next, at least."""
 _PARAMETER = re.compile(r"(?<!:):([a-z_][a-z_0-9]*)")
 _TABLE = re.compile(
-    r"\b(FROM|INTO|UPDATE|JOIN) (jobs|attempts|queues|workers|progress|log_lines|depths|statistics)\b"
+    r"\b(FROM|INTO|UPDATE|JOIN) (jobs|attempts|queues|workers|progress|log_lines|depths|statistics|facts)\b"
 )
 _TIME = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+
+
+def in_schema(sql: str, schema: str) -> str:
+    """Tables by their whole names: a proxy that pools transactions keeps no search path, and others have their own."""
+    return _TABLE.sub(rf'\1 "{schema}".\2', sql)
+
+
+def for_driver(sql: str) -> str:
+    """Parameters as psycopg wants them."""
+    return _PARAMETER.sub(r"%(\1)s", sql)
 
 
 class PostgresConnection:
     """A connection, owned by one thread."""
 
-    def __init__(self, address: Address, *, any_version: bool = False) -> None:
+    def __init__(self, address: Address, *, any_version: bool = False, even_moved: bool = False) -> None:
         self.address = address
         self._any_version = any_version
+        self._even_moved = even_moved
         self.clock: DatabaseClock = clock_of(address.told)
         self._told = address.told
         self._connection: driver.Connection | None = None
@@ -79,6 +91,17 @@ class PostgresConnection:
         """The rows of a query, one by one."""
         yield from self.execute(sql)
 
+    def load(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows as they are, all of the same columns; PostgreSQL's text has no zero bytes."""
+        names = ", ".join(rows[0])
+        sql = f'COPY "{self.address.schema}".{table} ({names}) FROM STDIN'
+        try:
+            with self._opened().cursor().copy(sql.encode()) as copy:
+                for row in rows:
+                    copy.write_row([_storable(value) for value in row.values()])
+        except driver.DriverError as error:
+            raise driver.explained(error, self._told) from error
+
     def _once(self, sql: str, parameters: Parameters = _NOTHING) -> driver.Cursor:
         connection = self._opened()
         try:
@@ -89,11 +112,9 @@ class PostgresConnection:
             raise driver.explained(error, self._told) from error
 
     def _dialect(self, sql: str) -> str:
-        """Tables by their whole names: a proxy that pools transactions keeps no search path."""
         spoken = self._spoken.get(sql)
         if spoken is None:
-            named = _TABLE.sub(rf'\1 "{self.address.schema}".\2', sql)
-            spoken = self._spoken[sql] = _PARAMETER.sub(r"%(\1)s", named)
+            spoken = self._spoken[sql] = for_driver(in_schema(sql, self.address.schema))
         return spoken
 
     # ---- commits
@@ -211,6 +232,8 @@ class PostgresConnection:
         try:
             if not self._any_version:
                 require_schema(connection, self.address)
+            if not self._even_moved:
+                require_at_home(self._told, facts_of(connection, self.address))
             self._measure(connection)
         except BaseException:
             connection.close()
@@ -224,3 +247,7 @@ class PostgresConnection:
         except driver.DriverError as error:
             raise driver.explained(error, self._told) from error
         self.clock.measured(now, asked_at)
+
+
+def _storable(value: Any) -> Any:
+    return value.replace("\0", "\\x00") if isinstance(value, str) and "\0" in value else value

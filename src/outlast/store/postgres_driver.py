@@ -9,6 +9,7 @@ from typing import Any
 
 from outlast.address import Address
 from outlast.errors import NotConfirmed, StoreError, StoreUnusable
+from outlast.store.moved import SQLSTATE, moved_away
 
 try:
     import psycopg
@@ -20,6 +21,7 @@ except ImportError as error:
 Connection = psycopg.Connection[Any]
 Cursor = psycopg.Cursor[Any]
 DriverError = psycopg.Error
+NoRights = psycopg.errors.InsufficientPrivilege
 # A network that is cut is noticed well within a lease: whoever waits for an answer waits for seconds, not for the
 # quarter of an hour that TCP takes.
 _PATIENCE = {
@@ -50,6 +52,11 @@ def connect(address: Address) -> Connection:
         ) from error
 
 
+def plain_cursor(connection: Any) -> Any:
+    """A cursor of somebody else's connection, whatever rows that makes by itself: ours are tuples."""
+    return connection.cursor(row_factory=psycopg.rows.tuple_row)
+
+
 def is_pooled(connection: Connection) -> bool:
     """Whether a proxy hands us from one server process to another: then the session is nobody's."""
     (told,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
@@ -59,6 +66,8 @@ def is_pooled(connection: Connection) -> bool:
 def explained(error: psycopg.Error, told: str) -> StoreError:
     """What an error means, and what to do."""
     line = line_of(error)
+    if error.sqlstate == SQLSTATE:
+        return moved_away(told, error.diag.message_detail or "")
     if isinstance(error, psycopg.errors.IntegrityError):
         return StoreError(
             f"{told} refused a row that breaks one of its rules ({line}); this is a defect of Outlast or of who wrote "
@@ -68,7 +77,7 @@ def explained(error: psycopg.Error, told: str) -> StoreError:
         return StoreUnusable(
             f"the tables of {told} are gone or were changed ({line}); look: outlast migrate --dry-run"
         )
-    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+    if isinstance(error, NoRights):
         return StoreUnusable(f"{told}: {line}; grant this user the tables of the schema, or name their owner")
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
         return NotConfirmed(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from shlex import quote
 
 from outlast.address import Address, address_of
 from outlast.errors import StoreUnusable
@@ -58,17 +59,29 @@ def require_schema(connection: driver.Connection, address: Address) -> None:
     if version == 0:
         raise StoreUnusable(
             f"there are no tables of Outlast in {address.told} (schema {address.schema}); make them: "
-            f"outlast migrate --store {address.told}"
+            f"outlast migrate --store {quote(address.told)}"
         )
     if version < latest:
         raise StoreUnusable(
             f"the tables in {address.told} are of version {version}, and this Outlast wants {latest}; bring them up to "
-            f"date: outlast migrate --store {address.told}"
+            f"date: outlast migrate --store {quote(address.told)}"
         )
     raise StoreUnusable(
         f"the tables in {address.told} are of version {version}, of a newer Outlast (this one knows {latest}); upgrade "
         "outlast here. Nothing in them was changed"
     )
+
+
+def facts_of(connection: driver.Connection, address: Address) -> dict[str, str]:
+    """What a store knows of itself; nothing, where its tables are older."""
+    table = f'"{address.schema}".facts'
+    try:
+        if not _is_there(connection, table):
+            return {}
+        rows = connection.execute(f"SELECT name, value FROM {table}".encode()).fetchall()  # noqa: S608
+    except driver.DriverError as error:
+        raise driver.explained(error, address.told) from error
+    return {name: value for name, value in rows}  # noqa: C416
 
 
 def pending(url: str) -> list[Migration]:
@@ -88,6 +101,11 @@ def migrate(url: str) -> list[Migration]:
             for migration in due:
                 connection.execute(migration.script(address.schema))
             return due
+    except driver.NoRights as error:
+        raise StoreUnusable(
+            f"{address.told}: {driver.line_of(error)}; nothing was changed. Who makes the tables needs GRANT CREATE ON "
+            "DATABASE …, and who changes them must own them: name that user, or print the SQL for them with --dry-run"
+        ) from error
     except driver.DriverError as error:
         raise driver.explained(error, address.told) from error
 
@@ -103,11 +121,15 @@ def _version(connection: driver.Connection, address: Address) -> int:
     """0 where there is none."""
     table = f'"{address.schema}".schema_version'
     try:
-        (found,) = connection.execute("SELECT to_regclass(%(table)s)", {"table": table}).fetchone() or (None,)
-        if found is None:
+        if not _is_there(connection, table):
             return 0
         sql = f"SELECT coalesce(max(version), 0) FROM {table}"  # noqa: S608  # the schema's name is checked
         (version,) = connection.execute(sql).fetchone() or (0,)
     except driver.DriverError as error:
         raise driver.explained(error, address.told) from error
     return int(version)
+
+
+def _is_there(connection: driver.Connection, table: str) -> bool:
+    (found,) = connection.execute("SELECT to_regclass(%(table)s)", {"table": table}).fetchone() or (None,)
+    return found is not None

@@ -7,7 +7,7 @@ through, so many and no more: neither a task's name nor a text has an index, whi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -58,6 +58,8 @@ class Connection(Protocol):
     def read_named(self, sql: str, parameters: Named, /) -> list[dict[str, Any]]: ...
 
     def stream(self, sql: str) -> Iterator[Row]: ...
+
+    def load(self, table: str, rows: Sequence[Named], /) -> None: ...
 
     def transaction(self, *, flush: bool) -> AbstractContextManager[None]: ...
 

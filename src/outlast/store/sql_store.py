@@ -64,7 +64,7 @@ from outlast.store import (
     WorkerRecord,
 )
 from outlast.store.rows import attempt_record, glimpse, log_line, outcome_word
-from outlast.store.sql_search import Row, SQLSearch
+from outlast.store.sql_search import Named, Row, SQLSearch
 
 PROMOTED = 1000
 """Due jobs made ready by one claim, at most: the next claim makes the next ones ready."""
@@ -91,6 +91,10 @@ class Wanted(NamedTuple):
 
 class SQLStore(SQLSearch):
     """Keeps jobs in a database that speaks SQL."""
+
+    @property
+    def is_older(self) -> bool:
+        return False
 
     # ---- what the dialects do in their own way
 
@@ -121,6 +125,18 @@ class SQLStore(SQLSearch):
     @abstractmethod
     def _open_way(self, ids: Sequence[str], now: int) -> list[Row]:
         """Let these jobs go that waited; the state of each that did, and the job behind it."""
+
+    @abstractmethod
+    def shut(self) -> None:
+        """Let nobody write jobs any more, whoever has the store open: whoever tries is told where they are."""
+
+    @abstractmethod
+    def open_up(self) -> None:
+        """Undo `shut`."""
+
+    @abstractmethod
+    def keep_places(self, top: int) -> None:
+        """Give no new job a place up to this one."""
 
     # ---- commits
 
@@ -483,6 +499,30 @@ class SQLStore(SQLSearch):
             "failed": failed,
             "cancelled": cancelled,
         }
+
+    # ---- for who moves it to another store: `outlast.store.moving`
+
+    def facts(self) -> dict[str, str]:
+        """What it knows of itself."""
+        return {name: value for name, value in self._connection.read(self.SQL["facts"])}  # noqa: C416
+
+    def one(self, name: str, /, **parameters: Any) -> Any:
+        """What a statement, by its name, finds: one value."""
+        return self._one(self.SQL[name], parameters)
+
+    def rows(self, name: str, /, **parameters: Any) -> list[Row]:
+        return self._connection.read(self.SQL[name], parameters)
+
+    def named_rows(self, name: str, /, **parameters: Any) -> list[dict[str, Any]]:
+        return self._connection.read_named(self.SQL[name], parameters)
+
+    def run(self, name: str, /, **parameters: Any) -> None:
+        self._connection.execute(self.SQL[name], parameters)
+
+    def load(self, table: str, rows: Sequence[Named]) -> None:
+        """Write rows as they are, all of the same columns, within a transaction."""
+        if rows:
+            self._connection.load(table, rows)
 
     # ---- what surrounds a job, in steps
 

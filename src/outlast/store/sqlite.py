@@ -27,6 +27,7 @@ SQL = named_sql("sqlite.sql")
 _ROWS = 25
 """Jobs written by one statement, where there are as many: a third less work than one by one."""
 _INSERT_MANY = re.sub(r"VALUES (\(.*?\))", lambda row: "VALUES " + ", ".join([row[1]] * _ROWS), SQL["insert"])
+_WRITES = ("insert", "update", "delete")
 _REMEMBERED = 50_000
 """Claimed jobs remembered, at most; beyond it the store asks its file."""
 
@@ -66,8 +67,9 @@ class SQLiteStore(SQLStore):
         dice: Callable[[], float] = random.random,
         create: bool = True,
         read_only: bool = False,
+        even_moved: bool = False,
     ) -> None:
-        self._file = SQLiteFile(url, create=create, read_only=read_only)
+        self._file = SQLiteFile(url, create=create, read_only=read_only, even_moved=even_moved)
         super().__init__(self._file, self._file.url, clock, dice)
         self._execute = self._file.execute
         self._claimed: dict[str, _Known | None] = {}
@@ -85,6 +87,24 @@ class SQLiteStore(SQLStore):
             self._file.executemany(SQL["insert"], rows[:odd])
             for start in range(odd, len(rows), _ROWS):
                 self._execute(_INSERT_MANY, [*chain.from_iterable(rows[start : start + _ROWS])])
+
+    @property
+    def is_older(self) -> bool:
+        return self._file.is_older
+
+    def facts(self) -> dict[str, str]:
+        return self._file.facts()
+
+    def shut(self) -> None:
+        for event in _WRITES:
+            self.run(f"shut_{event}")
+
+    def open_up(self) -> None:
+        for event in _WRITES:
+            self.run(f"open_{event}")
+
+    def keep_places(self, top: int) -> None:
+        """A new job goes above all that are there."""
 
     def _list(self, values: Collection[Any] | None) -> str:
         return json.dumps(None if values is None else list(values))

@@ -577,3 +577,78 @@ FROM (
     FROM jobs
     WHERE ready = 0 AND state = 'queued'
 )
+
+-- name: facts
+SELECT name, value FROM facts
+
+-- name: state_fact
+INSERT INTO facts (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: drop_fact
+DELETE FROM facts WHERE name = :name
+
+-- name: top_place
+SELECT coalesce(max(seq), 0) FROM jobs
+
+-- name: lowest_place
+SELECT min(seq) FROM jobs WHERE seq <= :top
+
+-- name: jobs_below
+SELECT * FROM jobs WHERE seq < :below ORDER BY seq DESC LIMIT :limit
+
+-- name: attempts_between
+SELECT attempts.*
+FROM jobs
+JOIN attempts ON attempts.job_id = jobs.id
+WHERE jobs.seq >= :low AND jobs.seq < :high
+
+-- name: progress_between
+SELECT progress.*
+FROM jobs
+JOIN progress ON progress.job_id = jobs.id
+WHERE jobs.seq >= :low AND jobs.seq < :high
+
+-- name: log_lines_between
+SELECT log_lines.*
+FROM jobs
+JOIN log_lines ON log_lines.job_id = jobs.id
+WHERE jobs.seq >= :low AND jobs.seq < :high
+
+-- name: all_statistics
+SELECT * FROM statistics
+
+-- name: all_depths
+SELECT * FROM depths
+
+-- name: is_any_running
+SELECT EXISTS (SELECT 1 FROM jobs WHERE worker IS NOT NULL)
+
+-- name: paused_queues
+SELECT name, paused_at FROM queues
+
+-- name: count_states
+SELECT state, count(*) FROM jobs WHERE seq <= :top GROUP BY state
+
+-- name: count_attempts
+SELECT count(*) FROM attempts
+
+-- name: files_used
+SELECT files FROM jobs WHERE files IS NOT NULL
+
+-- name: shut_insert
+CREATE TRIGGER moved_insert BEFORE INSERT ON jobs BEGIN SELECT raise(ABORT, 'moved'); END
+
+-- name: shut_update
+CREATE TRIGGER moved_update BEFORE UPDATE ON jobs BEGIN SELECT raise(ABORT, 'moved'); END
+
+-- name: shut_delete
+CREATE TRIGGER moved_delete BEFORE DELETE ON jobs BEGIN SELECT raise(ABORT, 'moved'); END
+
+-- name: open_insert
+DROP TRIGGER IF EXISTS moved_insert
+
+-- name: open_update
+DROP TRIGGER IF EXISTS moved_update
+
+-- name: open_delete
+DROP TRIGGER IF EXISTS moved_delete

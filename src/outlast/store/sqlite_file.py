@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from outlast.errors import NotConfirmed, StoreError, StoreUnusable
+from outlast.store.moved import MOVED_TO, moved_away, require_at_home
 from outlast.store.sqlite_place import check_place, name_and_path
 
 APPLICATION_ID = 0x4F75744C
@@ -42,7 +43,7 @@ _T = TypeVar("_T")
 class SQLiteFile:
     """A connection, owned by one thread."""
 
-    def __init__(self, url: str, *, create: bool, read_only: bool = False) -> None:
+    def __init__(self, url: str, *, create: bool, read_only: bool = False, even_moved: bool = False) -> None:
         _require_sqlite()
         self.url, self.path = name_and_path(url)
         if self.path is not None:
@@ -50,6 +51,7 @@ class SQLiteFile:
         self._told = self.path or "the store in memory"
         self._depth = 0
         self._doomed = False
+        self.is_older = False
         self._full: bool | None = None
         self._flush_wanted = False
         self._unflushed = False
@@ -57,6 +59,8 @@ class SQLiteFile:
         self._connection = self._patiently(self._connect_to_read if read_only else self._connect, create)
         try:
             self._set_up(create, read_only)
+            if not even_moved:
+                require_at_home(self.url, self.facts())
         except BaseException:
             self._connection.close()
             raise
@@ -103,6 +107,12 @@ class SQLiteFile:
         finally:
             self._connection.execute("ROLLBACK")
 
+    def facts(self) -> dict[str, str]:
+        """What the store knows of itself; nothing, where it is of an older Outlast and only read."""
+        if self.is_older and not self.read("SELECT 1 FROM sqlite_schema WHERE name = 'facts'"):
+            return {}
+        return dict(self.read("SELECT name, value FROM facts"))
+
     # ---- writing, inside a transaction
 
     def change_each(self, sql: str, rows: Iterable[Parameters]) -> list[bool]:
@@ -110,6 +120,12 @@ class SQLiteFile:
         changed: list[bool] = []
         self.executemany(sql, self._watched(rows, changed))
         return changed
+
+    def load(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows as they are, all of the same columns."""
+        names = list(rows[0])
+        values = ", ".join(f":{name}" for name in names)
+        self.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values})", rows)  # noqa: S608
 
     def _watched(self, rows: Iterable[Parameters], changed: list[bool]) -> Iterator[Parameters]:
         """A row is asked for once the one before it has been run."""
@@ -261,6 +277,7 @@ class SQLiteFile:
     def _set_up(self, create: bool, read_only: bool) -> None:
         version = self._patiently(self._version, create and not read_only)
         self._identity = _identity(self.path) if self.path else None
+        self.is_older = read_only and version < _LATEST
         if read_only:
             return
         self._patiently(self._set_pragmas)
@@ -326,6 +343,8 @@ class SQLiteFile:
 
     def _explained(self, error: sqlite3.Error) -> StoreError:
         code = getattr(error, "sqlite_errorcode", None)
+        if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
+            return moved_away(self.url, self.facts()[MOVED_TO])
         kind, told = _MEANINGS.get((code or 0) & 0xFF, (StoreError, "{store}: {error}"))
         return kind(told.format(store=self._told, error=error, seconds=PATIENCE))
 

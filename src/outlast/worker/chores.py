@@ -49,17 +49,27 @@ def do(store: Store, premises: Premises, worker: str, retention: timedelta) -> D
     """All of them, once. Raises StoreError."""
     settled = store.expire()
     events.expired(settled)
+    settled += bury_the_dead(store, premises, worker)
+    pruned = store.prune(retention, limit=_PRUNED)
+    return Done(settled, pruned.jobs == _PRUNED, pruned.files)
+
+
+def bury_the_dead(store: Store, premises: Premises, worker: str | None = None) -> list[Settled]:
+    """Rescue the jobs of dead workers other than this one, and let go what dead servers held.
+
+    Returns the jobs that were rescued. Raises StoreError.
+    """
+    rescued: list[Settled] = []
     others = [other for other in store.workers() if other.id != worker]
     living = [other for other in others if is_alive(store, other, premises)]
     for other in others:
         if other not in living:
-            settled += _rescue(store, premises, other)
+            rescued += _rescue(store, premises, other)
     for server, since in store.holders():
         if _has_left(server, since, store, premises, living):
             events.unheld(server, store.unhold(server))
             premises.server(server).unlink(missing_ok=True)
-    pruned = store.prune(retention, limit=_PRUNED)
-    return Done(settled, pruned.jobs == _PRUNED, pruned.files)
+    return rescued
 
 
 def _has_left(

@@ -26,8 +26,10 @@ def describe(target: Target, **overrides: Any) -> Settings:
     return replace(Settings.from_message(ask(target, "outlast.worker", "describe")), **overrides)
 
 
-def ask(target: Target, module: str, *words: str, store: str | None = None) -> dict[str, Any]:
-    """What `python -m module words…` tells of the app, whose target it reads from standard input.
+def ask(
+    target: Target, module: str, *words: str, store: str | None = None, **more: str | None
+) -> dict[str, Any]:
+    """What `python -m module words…` tells of the app, whose target it reads from standard input, and `more` with it.
 
     The app uses its own store, or this one. The process writes to the descriptor that is its last word. Raises
     AppNotFound with the `error` that it tells.
@@ -41,7 +43,7 @@ def ask(target: Target, module: str, *words: str, store: str | None = None) -> d
         os.close(writing)
         with open(reading, "rb") as answer:
             assert process.stdin is not None
-            process.stdin.write(json.dumps(target.to_message()).encode())
+            process.stdin.write(json.dumps({**target.to_message(), **more}).encode())
             process.stdin.close()
             told: dict[str, Any] = json.loads(answer.read() or "{}")
     if not told:

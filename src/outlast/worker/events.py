@@ -114,6 +114,14 @@ def window_opened(address: Any) -> None:
     _log.info("metrics and health: http://%s:%d/metrics and /healthz", *address[:2])
 
 
+def store_still_fails(error: Exception, seconds: float) -> None:
+    _log.error("store still fails after %.0f s: %s", seconds, error)
+
+
+def store_is_back(seconds: float) -> None:
+    _log.warning("store is back after %.1f s", seconds)
+
+
 def child_cannot_start(traceback: str, pause: float) -> None:
     _log.error(
         "the app does not start in the worker, which tries again in %g s:\n%s", pause, traceback.rstrip()

@@ -17,7 +17,7 @@ from outlast.errors import StoreError
 from outlast.job import new_id
 from outlast.premises import Premises
 from outlast.store import Store, WorkerRecord
-from outlast.worker import events
+from outlast.worker.outage import Outage
 
 _TRY_AGAIN = 1.0
 """Seconds until a store that failed is asked again to know us."""
@@ -35,10 +35,19 @@ class Standing(NamedTuple):
 
 
 class Membership:
-    """One worker's standing with its store. `premises` is None for a store that no other process can reach."""
+    """One worker's standing with its store. `premises` is None for a store that no other process can reach.
+
+    `outage` is told when the store fails.
+    """
 
     def __init__(
-        self, premises: Premises | None, *, queues: tuple[str, ...] | None, slots: int, lease: timedelta
+        self,
+        premises: Premises | None,
+        *,
+        queues: tuple[str, ...] | None,
+        slots: int,
+        lease: timedelta,
+        outage: Outage | None = None,
     ) -> None:
         self.id = new_id()
         self.is_known = False
@@ -53,6 +62,7 @@ class Membership:
         self._queues = queues
         self._slots = slots
         self._lease = lease
+        self._outage = outage or Outage()
         self._until = 0.0
 
     def lock(self) -> None:
@@ -107,7 +117,7 @@ class Membership:
                 return True
             return self._renew(store, steady())
         except StoreError as error:
-            events.store_failed(error)
+            self._outage.failed(error)
             self.renew_at = steady() + min(_TRY_AGAIN, self._lease.total_seconds() / 3)
             return not self.is_known or steady() < self._until
 

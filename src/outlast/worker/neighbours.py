@@ -11,7 +11,7 @@ from collections.abc import Callable
 from outlast.clock import steady
 from outlast.errors import StoreError
 from outlast.store import Listener, Store
-from outlast.worker import events
+from outlast.worker.outage import Outage
 
 _AT_MOST_EVERY = 0.05
 """Seconds between two announcements: each makes the commits of the whole database wait for one another."""
@@ -20,11 +20,14 @@ _AT_MOST_EVERY = 0.05
 class Neighbours:
     """How one worker keeps in touch with the others."""
 
-    def __init__(self, selector: selectors.BaseSelector, on_heard: Callable[[], None]) -> None:
+    def __init__(
+        self, selector: selectors.BaseSelector, on_heard: Callable[[], None], outage: Outage
+    ) -> None:
         self.tell_at = float("inf")
         """When to call `tell`, on the steady clock."""
         self._selector = selector
         self._on_heard = on_heard
+        self._outage = outage
         self._listener: Listener | None = None
         self._can_listen = True
         self._told_at = 0.0
@@ -60,5 +63,5 @@ class Neighbours:
             if self._listener.heard():
                 self._on_heard()
         except StoreError as error:
-            events.store_failed(error)
+            self._outage.failed(error)
             self.close()  # and begin again with the next chores

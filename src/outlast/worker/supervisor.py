@@ -32,6 +32,7 @@ from outlast.worker.leftover import Leftover
 from outlast.worker.membership import Membership, Standing
 from outlast.worker.neighbours import Neighbours
 from outlast.worker.nursery import Nursery
+from outlast.worker.outage import Outage
 from outlast.worker.outcomes import from_message, unwritable
 from outlast.worker.seat import Seat, Write
 from outlast.worker.settings import DUTY_TAKEN, Settings
@@ -59,17 +60,19 @@ class Supervisor:
         self._clock = clock_of(settings.url)
         self._clock_watch = ClockWatch(self._clock.now(), steady())
         self._premises = Premises(settings.url)
+        self._outage = Outage()
         self._membership = Membership(
             self._premises,
             queues=settings.queues,
             slots=settings.children * settings.slots,
             lease=settings.lease,
+            outage=self._outage,
         )
         self._selector = selectors.DefaultSelector()
         self._seat = Seat(
             self._premises, self._selector, on_ring=self._on_ring, on_server_gone=self._on_server_gone
         )
-        self._neighbours = Neighbours(self._selector, self._on_ring)
+        self._neighbours = Neighbours(self._selector, self._on_ring, self._outage)
         self._running: dict[str, Running] = {}
         self._ends: list[tuple[Running, Ended]] = []
         self._told: dict[tuple[str, int], Told] = {}
@@ -313,6 +316,7 @@ class Supervisor:
             return
         writes, ends = self._seat.writes, self._ends
         self._seat.writes = []
+        self._tally.turn(self._clock.now())
         try:
             settled, claimed, alone = self._transact(writes, ends, looking, news)
         except (NotConfirmed, StoreUnusable) as error:
@@ -400,11 +404,11 @@ class Supervisor:
         running = child.running[job.id] = self._running[job.id] = Running(job, child, now)
         if job.timeout is not None:
             self._set_deadline(now + job.timeout / 1e6, job)
-        self._tally.started(job, self._clock.now())
+        self._tally.started(job)
         events.attempt_started(running)
 
     def _ended(self, running: Running, settled: Settled) -> None:
-        self._tally.ended(running.job, settled.ending, steady() - running.since, self._clock.now())
+        self._tally.ended(running.job, settled.ending, steady() - running.since)
         events.attempt_ended(running, settled)
 
     def _set_deadline(self, at: float, job: Claimed) -> None:
@@ -424,7 +428,7 @@ class Supervisor:
 
     def _store_failed(self, writes: list[Write], error: StoreError) -> None:
         """Ends are kept and written later; rows are refused, and their servers say 503."""
-        events.store_failed(error)
+        self._outage.failed(error)
         for write in writes:
             write.refuse(str(error))
         self._may_have_strays = True
@@ -434,7 +438,10 @@ class Supervisor:
         """The store is well, but something in this commit cannot be written: let nobody else pay for it."""
         if not (writes or ends or self._told or isinstance(error, StoreError)):
             raise error
-        events.store_failed(error)
+        if writes or ends:
+            events.store_failed(error)
+        else:
+            self._outage.failed(error)
         self._ends = []
         self._keep_one_by_one()
         for write in writes:
@@ -448,6 +455,10 @@ class Supervisor:
         for running, end in ends:
             try:
                 (settled,) = self._store.settle([end])
+            except (NotConfirmed, StoreUnusable):
+                self._ends.append(
+                    (running, end)
+                )  # the store has failed meanwhile: this end is as good as it was
             except Exception as refusal:
                 self._ends.append((running, end._replace(outcome=unwritable(refusal))))
             else:
@@ -546,15 +557,17 @@ class Supervisor:
                 self._release_strays()
             self._stop_cancelled(self._store)
             done = chores.do(self._store, self._premises, self.id, self._settings.retention)
-            self._tally.ended_elsewhere(done.settled, self._clock.now())
+            self._tally.turn(self._clock.now())
+            self._tally.ended_elsewhere(done.settled)
             if done.is_more:
                 self._next_chores = steady() + _MORE_CHORES
             self._sweep(done.files)
             self._suspicion |= self._store.suspects(**self._what_to_claim())
             self._neighbours.listen(self._store)
             self._showing.show(self._store, self.id, self._nursery.children.values())
+            self._outage.went_well()
         except StoreError as error:
-            events.store_failed(error)
+            self._outage.failed(error)
 
     def _sweep(self, files: list[str]) -> None:
         """Stored files go by the hand of a child."""
@@ -585,7 +598,7 @@ class Supervisor:
         try:
             work(self._store)
         except StoreError as error:
-            events.store_failed(error)
+            self._outage.failed(error)
 
     def _stop_cancelled(self, store: Store) -> None:
         self._was_rung = False

@@ -19,62 +19,72 @@ _EVERY = 2.0
 _NEVER = float("inf")
 _SUCCEEDED = PLACE["succeeded"]
 
-Key = tuple[int, str, str]
-
 
 class Tally:
-    """The counts that are still to be written."""
+    """The counts that are still to be written. It counts each job twice, so it does little for each."""
 
     def __init__(self) -> None:
         self.write_at = _NEVER
         """When `write` has something to do (steady clock)."""
-        self._counts: dict[Key, list[int]] = {}
+        self._now = 0
+        self._minute = 0
+        self._counts: dict[tuple[str, str], list[int]] = {}
+        """Of this minute, by task and queue."""
+        self._earlier: list[Count] = []
 
-    def started(self, job: Claimed, now: int) -> None:
-        """An attempt has begun; `now` in microseconds."""
-        count_start(self._of(now, job.task, job.queue), max(0, now - job.run_at))
+    def turn(self, now: int) -> None:
+        """It is so late (µs): to be said before anything is counted."""
+        self._now = now
+        if now - self._minute >= MINUTE or now < self._minute:
+            self._earlier += self._taken()
+            self._minute = now - now % MINUTE
 
-    def ended(self, job: Claimed, ending: Ending | None, seconds: float, now: int) -> None:
+    def started(self, job: Claimed) -> None:
+        """An attempt has begun."""
+        count_start(
+            self._counts.get((job.task, job.queue)) or self._of(job.task, job.queue), self._now - job.run_at
+        )
+
+    def ended(self, job: Claimed, ending: Ending | None, seconds: float) -> None:
         """An attempt has ended. One that had lost the fence is counted where its successor is."""
         if ending is not None:
-            count_end(self._of(now, job.task, job.queue), _place(ending), int(seconds * 1e6))
+            place = _SUCCEEDED if ending.state is State.SUCCEEDED else _place(ending)
+            numbers = self._counts.get((job.task, job.queue)) or self._of(job.task, job.queue)
+            count_end(numbers, place, int(seconds * 1e6))
 
-    def ended_elsewhere(self, settled: Sequence[Settled], now: int) -> None:
+    def ended_elsewhere(self, settled: Sequence[Settled]) -> None:
         """Jobs that expired, or lost their worker: nobody knows how long they ran."""
         for each in settled:
             if each.ending is not None and each.task is not None and each.queue is not None:
-                self._of(now, each.task, each.queue)[_place(each.ending)] += 1
+                self._of(each.task, each.queue)[_place(each.ending)] += 1
 
     def write(self, store: Store) -> None:
         """Add it to what the store has. Raises StoreError, and then keeps it."""
-        self.write_at = steady() + _EVERY if self._counts else _NEVER
-        counts, self._counts = self._counts, {}
+        counts = self._earlier + self._taken()
+        self._earlier = []
+        self.write_at = steady() + _EVERY if counts else _NEVER
         if not counts:
             return
         try:
-            store.count([Count(*key, numbers) for key, numbers in counts.items()])
+            store.count(counts)
         except BaseException:
-            self._put_back(counts)
+            self._earlier = counts
             raise
 
-    def _of(self, now: int, task: str, queue: str) -> list[int]:
-        key = (now - now % MINUTE, task, queue)
-        numbers = self._counts.get(key)
+    def _taken(self) -> list[Count]:
+        counts, self._counts = self._counts, {}
+        return [Count(self._minute, task, queue, numbers) for (task, queue), numbers in counts.items()]
+
+    def _of(self, task: str, queue: str) -> list[int]:
+        numbers = self._counts.get((task, queue))
         if numbers is None:
-            numbers = self._counts[key] = nothing()
+            numbers = self._counts[task, queue] = nothing()
             if self.write_at == _NEVER:
                 self.write_at = steady() + _EVERY
         return numbers
 
-    def _put_back(self, counts: dict[Key, list[int]]) -> None:
-        for key, numbers in counts.items():
-            into = self._of(*key)
-            into[:] = map(sum, zip(into, numbers, strict=True))
-
 
 def _place(ending: Ending) -> int:
-    if ending.state is State.SUCCEEDED:
-        return _SUCCEEDED
     if ending.state is State.FAILED:
         return PLACE[f"failed_{ending.reason}"]
     if ending.state is State.CANCELLED:
