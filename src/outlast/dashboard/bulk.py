@@ -64,7 +64,8 @@ def bulk_of(desk: Desk) -> APIRouter:
         tally = await desk.ask(("tally", sought, zone), partial(asking.tally, sought=sought, zone=zone))
         if not sought.until:  # what comes after the question is not what was asked about
             sought = replace(sought, until=now.isoformat(), since=_since(sought, now, zone), added="")
-        return _bulk(request, {"action": action, "sought": sought, "tally": tally, "step": None, "done": 0})
+        told = {"tally": tally, "which": sought.filter(now, zone), "step": None, "done": 0}
+        return _bulk(request, told | {"action": action, "sought": sought})
 
     @router.post("/bulk/{action}")
     async def step(
@@ -80,7 +81,7 @@ def bulk_of(desk: Desk) -> APIRouter:
         if taken.files:
             await asyncio.to_thread(queue.sweep_files, taken.files)
         desk.forget()
-        told = {"action": action, "sought": sought, "tally": None, "step": taken, "done": done + taken.done}
+        told = {"action": action, "sought": sought, "step": taken, "done": done + taken.done}
         return _bulk(request, told)
 
     return router
