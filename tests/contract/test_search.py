@@ -182,6 +182,18 @@ def test_a_search_in_time_begins_there_and_ends_there(store, clock, small_window
     assert page.next is None
 
 
+def test_a_search_of_the_last_minutes_does_not_go_on_to_the_first(store, clock, small_windows):
+    """To see it fail: look further although all that lie below were added before."""
+    added = []
+    for _ in range(40):
+        added.append(put(store))
+        clock.advance(timedelta(minutes=1))
+
+    page = store.search(JobFilter(since=store.get(added[37]).created_at))
+
+    assert (ids(page.jobs), page.next, page.is_cut) == (added[37:][::-1], None, False)
+
+
 def test_what_ends_while_pages_are_turned_is_neither_lost_nor_told_twice(store, small_windows):
     added = [put(store) for _ in range(9)]
     for job in store.claim("w1", 9):
