@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT)]
 
 from fastapi import FastAPI  # noqa: E402
+from PIL import Image  # noqa: E402
 
 from outlast import TaskQueue, locks  # noqa: E402
 from outlast.clock import span, to_instant  # noqa: E402
@@ -87,6 +88,8 @@ def take(window: Any, url: str, file: Path) -> None:
     page = window.page(url)
     page.screenshot(path=file)
     page.close()
+    with Image.open(file) as picture:  # a page has few colours: so it takes a third
+        picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(file, optimize=True)
     print(file.relative_to(ROOT))
 
 
