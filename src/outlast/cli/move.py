@@ -19,8 +19,9 @@ from outlast.address import is_postgres, shown
 from outlast.cli.ask import ask_before
 from outlast.cli.exits import INTERRUPTED, UNUSABLE, Failure, complain
 from outlast.cli.options import JsonOption, YesOption
-from outlast.cli.printing import Bar, Column, counted, hint, print_json, print_table, say
+from outlast.cli.printing import Bar, Column, hint, print_json, print_table, say
 from outlast.files import NOWHERE
+from outlast.wording import counted
 
 if TYPE_CHECKING:
     from outlast.premises import Premises
