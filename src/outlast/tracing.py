@@ -49,8 +49,10 @@ def carried() -> Carrier | None:
 def is_seen(carrier: Carrier | None) -> bool:
     """Whether a Span for a job that came with this trace would do anything."""
     otel = _otel or _loaded()
-    if otel is None or carrier is not None:
-        return otel is not None
+    if otel is None:
+        return False
+    if carrier is not None:
+        return True
     return _is_set(_followed) if _followed is not None else _is_one_set(otel)
 
 
