@@ -1,6 +1,7 @@
 """`make bench`: measures Outlast beside FastAPI's own background tasks, and writes RESULTS.md.
 
-    .venv/bin/python benchmarks/run.py [--quick] [--only http,drain,latency,footprint,kill,claims,postgres,peers] [--peers]
+    .venv/bin/python benchmarks/run.py [--quick] [--peers]
+                                       [--only http,drain,latency,footprint,kill,claims,postgres,peers]
 
 What each figure means, and what limits it, is in README.md.
 """

@@ -14,7 +14,14 @@ from bench.processes import Broken
 from outlast.address import address_of
 
 SERVER = os.environ.get("OUTLAST_BENCH_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
-_SETTINGS = ("server_version", "shared_buffers", "synchronous_commit", "fsync", "full_page_writes", "wal_sync_method")
+_SETTINGS = (
+    "server_version",
+    "shared_buffers",
+    "synchronous_commit",
+    "fsync",
+    "full_page_writes",
+    "wal_sync_method",
+)
 
 
 @contextmanager
@@ -43,7 +50,9 @@ def server_facts() -> str:
     """Its version and the settings that speed depends on."""
     with _connected(SERVER) as connection:
         values = {name: connection.execute(f"SHOW {name}").fetchone()[0] for name in _SETTINGS}
-    return f"PostgreSQL {values.pop('server_version')}, " + ", ".join(f"{name} {it}" for name, it in values.items())
+    return f"PostgreSQL {values.pop('server_version')}, " + ", ".join(
+        f"{name} {it}" for name, it in values.items()
+    )
 
 
 def _url(name: str) -> str:

@@ -64,7 +64,9 @@ class Environment:
 
 def _python(version: str) -> str | None:
     """A Python of a version: pyenv's commands on the path need not be one."""
-    of_pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob(f"versions/{version}.*/bin/python")
+    of_pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob(
+        f"versions/{version}.*/bin/python"
+    )
     for command in (f"python{version}", *map(str, of_pyenv)):
         with suppress(OSError, subprocess.SubprocessError):
             subprocess.run([command, "--version"], capture_output=True, timeout=30, check=True)

@@ -1,4 +1,4 @@
-"""Where the peers' jobs lie: a Redis database and queue names that nothing else uses, a PostgreSQL database of their own."""
+"""Where the peers' jobs lie: a Redis database and queue names that nothing else uses, or a database of PostgreSQL."""
 
 from __future__ import annotations
 

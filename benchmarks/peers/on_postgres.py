@@ -43,7 +43,9 @@ async def _bulk(module: Any, task: str, count: str, batch: str) -> None:
 async def _single(module: Any, task: str, count: str, callers: str) -> None:
     await asyncio.gather(*(module.enqueue(task) for _ in range(int(callers))))
     began = time.perf_counter()
-    await asyncio.gather(*(_one_by_one(module, task, int(count) // int(callers)) for _ in range(int(callers))))
+    await asyncio.gather(
+        *(_one_by_one(module, task, int(count) // int(callers)) for _ in range(int(callers)))
+    )
     sys.stdout.write(str(time.perf_counter() - began))
 
 

@@ -19,7 +19,7 @@ Carrier = dict[str, str]
 """What the propagators write: `traceparent`, `tracestate`, `baggage`, unless they are set to others."""
 
 _SEEN_FOR = 0.01
-"""Seconds that it is taken for unset: to ask costs more than all else that an attempt sets, and it is set once, early."""
+"""Seconds that it is taken for unset: to ask costs more than all else around an attempt; it is set once, and early."""
 
 _otel: Any = None
 _ask_at = 0.0

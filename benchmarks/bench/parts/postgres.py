@@ -52,7 +52,9 @@ class Contender:
     def enqueue(self, url: str, *words: object, ends: Path | None = None) -> str:
         """Run `peers.on_postgres` on its module."""
         command = [self.binary("python"), "-m", "peers.on_postgres", f"{self.name}_app", *map(str, words)]
-        return run(command, _environment(url) | ({} if ends is None else {marks.TALLY: str(ends)}), seconds=_PATIENCE)
+        return run(
+            command, _environment(url) | ({} if ends is None else {marks.TALLY: str(ends)}), seconds=_PATIENCE
+        )
 
 
 _ASYNC, _DEF = "anothing", "nothing"
@@ -77,7 +79,9 @@ CONTENDERS = (
         (_ASYNC,),
         20_000,
     ),
-    Contender("procrastinate", "Procrastinate", _OF_PROCRASTINATE, (_PROCRASTINATE,) * 2, (_ASYNC, _DEF), 2_000),
+    Contender(
+        "procrastinate", "Procrastinate", _OF_PROCRASTINATE, (_PROCRASTINATE,) * 2, (_ASYNC, _DEF), 2_000
+    ),
     Contender("oban", "Oban for Python", _OF_OBAN, (_OBAN,) * 2, (_ASYNC,), 6_000),
 )
 
@@ -243,7 +247,7 @@ def _table(rounds: dict[Contender, Rounds]) -> Table:
 
 
 def _compared(rounds: dict[Contender, Rounds]) -> list[str]:
-    """What Outlast reached of its goals, as it comes beside the others as they come, and at its best beside their best."""
+    """What Outlast reached of its goals: each as it comes, and each at its best."""
     ours, *others = (its for each, its in rounds.items() if "," not in each.label and not its.broke)
     own = [its for each, its in rounds.items() if each.home is None and not its.broke]
     peers = [its for each, its in rounds.items() if each.home is not None and not its.broke]

@@ -93,7 +93,9 @@ class PostgresStore(SQLStore):
         wanted = Wanted(limit, queues, unknown, unfit, alone, now)
         asked = {"worker": worker, "now": now}
         with self._database.own_transaction():
-            [(is_known, is_due, names)] = self._database.read(self._ready_sql("prospects", alone=alone), asked)
+            [(is_known, is_due, names)] = self._database.read(
+                self._ready_sql("prospects", alone=alone), asked
+            )
             if not is_known:
                 return []
             if not is_due:
@@ -177,7 +179,7 @@ def _served(names: list[str], queues: Collection[str] | None) -> list[str]:
 
 
 def _array(values: Sequence[str | int | None]) -> str:
-    """As PostgreSQL writes one: the driver looks at each value for its type, which takes as long as to write the rows."""
+    """As PostgreSQL writes one: the driver looks at each value for its type, as long as it takes to write the rows."""
     if len(set(values)) == 1:  # most columns of most commits
         return "{" + ",".join([_element(values[0])] * len(values)) + "}"
     return "{" + ",".join(map(_element, values)) + "}"

@@ -31,7 +31,8 @@ _TABLE = re.compile(r"\b(FROM|INTO|UPDATE|JOIN) (jobs|attempts|queues|workers)\b
 # A transaction changes few of many rows, each found by an index. Statistics that are older than the rows, or that know
 # only how many were queued yesterday, have the planner read the whole table instead, and compare all with all.
 _BEGIN = "BEGIN; " + "; ".join(
-    f"SET LOCAL {setting} = off" for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
+    f"SET LOCAL {setting} = off"
+    for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 )
 _TIME = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 

@@ -239,7 +239,8 @@ class _StoreThread(threading.Thread):
             self._opened().insert(rows)
         except Exception as error:
             if len(inserts) == 1:
-                return _fail(inserts[0][1], error)
+                _fail(inserts[0][1], error)
+                return
             for jobs, future in inserts:
                 _settle(future, lambda jobs=jobs: self._opened().insert(jobs))  # type: ignore[misc]
         else:
