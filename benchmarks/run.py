@@ -1,6 +1,7 @@
 """`make bench`: measures Outlast beside FastAPI's own background tasks, and writes RESULTS.md.
 
-    .venv/bin/python benchmarks/run.py [--quick] [--only http,drain,…] [--peers]
+    .venv/bin/python benchmarks/run.py [--quick] [--peers]
+                                       [--only http,drain,latency,footprint,kill,claims,dashboard,postgres,peers]
 
 What each figure means, and what limits it, is in README.md.
 """
@@ -21,7 +22,7 @@ from rich.console import Console
 
 from bench import peers
 from bench.machine import facts, in_memory_filesystem
-from bench.parts import claims, dashboard, drain, footprint, http, kill, latency
+from bench.parts import claims, dashboard, drain, footprint, http, kill, latency, postgres
 from bench.processes import Broken
 from bench.report import Table
 from bench.setting import Setting
@@ -34,8 +35,11 @@ PARTS: dict[str, Callable[[Setting], list[Table]]] = {
     "kill": kill.measure,
     "claims": claims.measure,
     "dashboard": dashboard.measure,
+    "postgres": postgres.measure,
     "peers": peers.measure,
 }
+_WITH_OTHERS = ("postgres", "peers")
+"""Parts that measure other task queues, and install them first."""
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 _SOURCE = Path(__file__).resolve().parent.parent / "src"
 _STORES = Path(__file__).resolve().parent / ".stores"
@@ -76,8 +80,8 @@ def _folder() -> Iterator[Path]:
 
 
 def _wanted(words: argparse.Namespace) -> dict[str, Callable[[Setting], list[Table]]]:
-    names = words.only or [name for name in PARTS if name != "peers"]
-    return {name: PARTS[name] for name in PARTS if name in names or (name == "peers" and words.peers)}
+    names = words.only or [name for name in PARTS if name not in _WITH_OTHERS or words.peers]
+    return {name: PARTS[name] for name in PARTS if name in names}
 
 
 def _measure(

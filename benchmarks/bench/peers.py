@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
 from bench import load, marks
+from bench.environments import Environment
 from bench.load import Load
-from bench.processes import HERE, Broken, Started, run, started
+from bench.processes import Broken, Started, started
 from bench.report import Table
 from bench.servers import serving
 from bench.setting import Setting
 from bench.spread import Spread, quantile
 
-_ENVIRONMENTS = HERE / ".peers"
 _PORTS = {"redis": 6379, "rabbitmq": 5672}
 _STARTS = {
     "redis": "redis-server --port 6379 --save ''",
@@ -29,7 +28,7 @@ _STARTS = {
 }
 _INTERVAL = 0.02
 _PATIENCE = 120.0
-_SERVER = ("fastapi", "uvicorn", "uvloop", "httptools")
+_SERVER = tuple(f"{name}=={version(name)}" for name in ("fastapi", "uvicorn", "uvloop", "httptools"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +53,8 @@ class Peer:
         return f"{self.name}_app"
 
     @property
-    def binaries(self) -> Path:
-        return _ENVIRONMENTS / self.name / "bin"
+    def home(self) -> Environment:
+        return Environment(self.name, (*self.packages, *_SERVER))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -97,7 +96,7 @@ def measure(setting: Setting) -> list[Table]:
     rounds = {peer: Rounds(broke=_missing(peer)) for peer in PEERS}
     ready = [peer for peer, each in rounds.items() if not each.broke]
     for peer in ready:
-        _set_up(setting, peer)
+        peer.home.set_up(setting)
         _clean(peer)  # what an earlier run, killed, may have left
     _check_database(ready)
     for number in range(setting.pick(3, 1)):
@@ -119,19 +118,6 @@ def _missing(peer: Peer) -> str:
     return f"skipped: nothing answers on 127.0.0.1:{_PORTS[peer.broker]}; start {_STARTS[peer.broker]}"
 
 
-def _set_up(setting: Setting, peer: Peer) -> None:
-    """Its environment, made anew when its packages have changed."""
-    stamp = _ENVIRONMENTS / peer.name / "packages"
-    packages = [*peer.packages, *(f"{name}=={version(name)}" for name in _SERVER)]
-    if stamp.exists() and stamp.read_text().split() == packages:
-        return
-    setting.say(f"setting up an environment with {', '.join(packages)}")
-    run([sys.executable, "-m", "venv", "--clear", str(stamp.parent)])
-    install = ["-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input"]
-    run([str(peer.binaries / "python"), *install, *packages], seconds=600)
-    stamp.write_text("\n".join(packages))
-
-
 def _check_database(peers: list[Peer]) -> None:
     """Raises Broken when the Redis database that is ours holds something of somebody else's."""
     on_redis = next((peer for peer in peers if peer.broker == "redis"), None)
@@ -147,12 +133,12 @@ def _clean(peer: Peer) -> None:
 
 
 def _peers(peer: Peer, *words: str) -> str:
-    return run([str(peer.binaries / "python"), "-m", "peers", *words], peer.environment, seconds=_PATIENCE)
+    return peer.home.call("peers", *words, environment=peer.environment, seconds=_PATIENCE)
 
 
 def _working(peer: Peer, folder: Path, environment: dict[str, str]) -> AbstractContextManager[Started]:
     command, *words = peer.worker.split()
-    return started([str(peer.binaries / command), *words], folder / "worker.log", environment)
+    return started([peer.home.binary(command), *words], folder / "worker.log", environment)
 
 
 # ---- measuring
@@ -191,7 +177,7 @@ def _serve(setting: Setting, peer: Peer, rounds: Rounds) -> None:
     app = f"peers.{peer.module}:app"
     with (
         _working(peer, folder, environment) as worker,
-        serving(app, folder, environment, python=str(peer.binaries / "python")) as server,
+        serving(app, folder, environment, python=peer.home.binary("python")) as server,
     ):
         accepted = load.put(server.port, "/task", connections=1, warmup=0.0, seconds=0.3).accepted
         _await_ends(worker, ends, accepted)

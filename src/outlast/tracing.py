@@ -8,6 +8,7 @@ there, and the conventions then take the span around it for the one that made th
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -17,7 +18,12 @@ from outlast.errors import Snooze
 Carrier = dict[str, str]
 """What the propagators write: `traceparent`, `tracestate`, `baggage`, unless they are set to others."""
 
+_SEEN_FOR = 0.01
+"""Seconds that it is taken for unset: to ask costs more than all else around an attempt; it is set once, and early."""
+
 _otel: Any = None
+_ask_at = 0.0
+"""When to ask again whether a global provider is set."""
 _followed: Any = None
 _tracer: tuple[Any, Any] = (None, None)
 
@@ -43,7 +49,22 @@ def carried() -> Carrier | None:
 def is_seen(carrier: Carrier | None) -> bool:
     """Whether a Span for a job that came with this trace would do anything."""
     otel = _otel or _loaded()
-    return otel is not None and (carrier is not None or _is_set(_followed or otel.get_tracer_provider()))
+    if otel is None:
+        return False
+    if carrier is not None:
+        return True
+    return _is_set(_followed) if _followed is not None else _is_one_set(otel)
+
+
+def _is_one_set(otel: Any) -> bool:
+    global _ask_at
+    now = time.monotonic()
+    if now < _ask_at:
+        return False
+    if _is_set(otel.get_tracer_provider()):
+        return True
+    _ask_at = now + _SEEN_FOR
+    return False
 
 
 def _loaded() -> Any:

@@ -59,6 +59,7 @@ def store() -> Iterator[Store]:
 
 STATEMENTS = [
     ("claim", "jobs_ready"),
+    ("prospects", "jobs_ready"),
     ("queues_with_ready", "jobs_ready"),
     ("any_ready", "jobs_ready"),
     ("promote", "jobs_due"),
@@ -95,8 +96,37 @@ def test_a_claim_sorts_no_queue(store: Store) -> None:
     assert "Sort" not in fronts
 
 
-def plan_of(store: Store, sql: str) -> str:
-    rows = store._database.read(f"EXPLAIN {sql}", PARAMETERS)  # type: ignore[attr-defined]
+@pytest.fixture(scope="module")
+def young() -> Iterator[Store]:
+    """Three thousand jobs that wait; as far as statistics know, none has ever begun."""
+    with new_store() as url:
+        store = open_store(url)
+        store.enter(worker_record("w1", store.clock))
+        store.insert([new_job(store) for _ in range(3000)])
+        execute(url, "VACUUM ANALYZE jobs")
+        yield store
+        store.close()
+
+
+LOOKED_UP = [("claim", "seq = first.seq"), ("succeed", "id = (given.id)")]
+
+
+@pytest.mark.parametrize(("name", "condition"), LOOKED_UP, ids=[name for name, _ in LOOKED_UP])
+def test_what_statistics_do_not_know_makes_no_turn_read_the_whole_table(
+    young: Store, name: str, condition: str
+) -> None:
+    """Each row is looked up by itself. Break it: leave the settings out of the statement that begins a transaction, or
+    join the ends with the jobs directly."""
+    many = {"limit": 400, "ids": ["one"] * 400, "attempts": [1] * 400, "results": [None] * 400}
+    with young.transaction():
+        plan = plan_of(young, SQL[name].replace("{ready}", "1"), **many)
+
+    assert "Seq Scan on jobs" not in plan
+    assert f"Index Cond: ({condition}" in plan
+
+
+def plan_of(store: Store, sql: str, **parameters: object) -> str:
+    rows = store._database.read(f"EXPLAIN {sql}", PARAMETERS | parameters)  # type: ignore[attr-defined]
     return "\n".join(line for (line,) in rows)
 
 

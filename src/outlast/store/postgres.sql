@@ -113,6 +113,28 @@ ORDER BY started_at, id
 -- Locked against whoever would take this worker for dead while it claims.
 SELECT 1 FROM workers WHERE id = :worker FOR KEY SHARE
 
+-- name: prospects
+-- What a claim asks first, in one question: the open queues that have a job to give, whether a job is due that is not
+-- ready yet, and, where there is anything to take, whether the worker is known: as above, locked.
+WITH RECURSIVE found (name) AS (
+    SELECT min(queue) FROM jobs WHERE ready = {ready}
+    UNION ALL
+    SELECT (SELECT min(queue) FROM jobs WHERE ready = {ready} AND queue > found.name)
+    FROM found
+    WHERE found.name IS NOT NULL
+), open AS MATERIALIZED (
+    SELECT name FROM found WHERE name IS NOT NULL AND name NOT IN (SELECT name FROM queues)
+), due AS MATERIALIZED (
+    SELECT coalesce(min(run_at) <= :now, false) AS is_one
+    FROM jobs
+    WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0
+), known AS MATERIALIZED (
+    SELECT 1 FROM workers
+    WHERE id = :worker AND (EXISTS (SELECT 1 FROM open) OR (SELECT is_one FROM due))
+    FOR KEY SHARE
+)
+SELECT EXISTS (SELECT 1 FROM known), (SELECT is_one FROM due), ARRAY(SELECT name FROM open)
+
 -- name: announce
 SELECT pg_notify(:channel, '')
 
@@ -131,7 +153,8 @@ WHERE seq IN (
 )
 
 -- name: any_ready
-SELECT CAST(EXISTS (SELECT 1 FROM jobs WHERE ready = {ready}) AS int)
+-- In the order of the index: else the one that is found first may lie behind all that ended.
+SELECT count(*) FROM (SELECT 1 FROM jobs WHERE ready = {ready} ORDER BY queue LIMIT 1) AS found
 
 -- name: next_due
 SELECT min(run_at) FROM jobs WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0
@@ -192,10 +215,21 @@ WHERE ready = 2 AND queue = ANY(CAST(:queues AS text[])) AND (expires_at IS NULL
 LIMIT 1
 
 -- name: succeed
+-- Each is looked up by its id, and locked: joined with the jobs that run, which are few as far as statistics know, all
+-- would be compared with all.
+WITH ended AS MATERIALIZED (
+    SELECT running.seq, given.result
+    FROM unnest(CAST(:ids AS text[]), CAST(:attempts AS int[]), CAST(:results AS text[])) AS given (id, attempt, result)
+    CROSS JOIN LATERAL (
+        SELECT seq FROM jobs
+        WHERE id = given.id COLLATE "C" AND attempt = given.attempt AND state = 'running'
+        FOR UPDATE
+    ) AS running
+)
 UPDATE jobs
 SET state = 'succeeded', worker = NULL, deaths = 0, rescues = 0, finished_at = :now, result = ended.result, note = NULL
-FROM unnest(CAST(:ids AS text[]), CAST(:attempts AS int[]), CAST(:results AS text[])) AS ended (id, attempt, result)
-WHERE jobs.id = ended.id COLLATE "C" AND jobs.attempt = ended.attempt AND jobs.state = 'running'
+FROM ended
+WHERE jobs.seq = ended.seq
 RETURNING jobs.id, jobs.attempt, jobs.failures, jobs.next_id
 
 -- name: standing

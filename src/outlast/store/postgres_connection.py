@@ -31,6 +31,12 @@ _PARAMETER = re.compile(r"(?<!:):([a-z_][a-z_0-9]*)")
 _TABLE = re.compile(
     r"\b(FROM|INTO|UPDATE|JOIN) (jobs|attempts|queues|workers|progress|log_lines|depths|statistics|facts)\b"
 )
+# A transaction changes few of many rows, each found by an index. Statistics that are older than the rows, or that know
+# only how many were queued yesterday, have the planner read the whole table instead, and compare all with all.
+_BEGIN = "BEGIN; " + "; ".join(
+    f"SET LOCAL {setting} = off"
+    for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
+)
 _TIME = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
 
@@ -167,7 +173,7 @@ class PostgresConnection:
             )
         if not self._depth:
             self._flush_wanted = False
-            self.execute("BEGIN")
+            self.execute(_BEGIN)
         self._flush_wanted |= flush
         self._depth += 1
 

@@ -67,7 +67,6 @@ class Writer:
             future.result(timeout.total_seconds())
         except TimeoutError:
             raise _out_of_time(timeout) from None
-        self.ring()
 
     async def acommit(self, jobs: Sequence[NewJob], *, timeout: timedelta) -> None:
         """Write jobs, all or none, on disk when this returns. Raises NotConfirmed."""
@@ -81,7 +80,6 @@ class Writer:
             except LinkLost:  # it may have been written or not: the thread writes what is missing
                 pass
         await _bounded(asyncio.wrap_future(self._hand_over(jobs)), timeout)
-        self.ring()
 
     def unhold(self, ids: Sequence[str]) -> asyncio.Future[None] | None:
         """Let jobs go that this process holds, down the link; None where no supervisor answers."""
@@ -104,10 +102,19 @@ class Writer:
 
     def ring(self) -> None:
         """Tell the supervisor, if there is one, that something may be claimed; and those of other machines."""
-        if self._premises is not None:
-            ring(self._premises.socket)
+        self._ring_here()
         if self._is_shared:
             self._hand_over(_announce)
+
+    def _ring_here(self) -> None:
+        if self._premises is not None:
+            ring(self._premises.socket)
+
+    def _tell(self, store: Store) -> None:
+        """Once for all that was written together: a bell for each caller takes longer than its row."""
+        self._ring_here()
+        if self._is_shared:
+            _announce(store)
 
     def is_behind(self) -> bool:
         """Whether this process does not know (any more) what time its store has: asking it anything helps."""
@@ -138,7 +145,7 @@ class Writer:
         """To the thread, begun if need be. Under the lock: nothing is handed to one that was told to stop."""
         with self._starting:
             if self._thread is None or not self._thread.is_alive():
-                self._thread = _StoreThread(self._open)
+                self._thread = _StoreThread(self._open, self._tell)
             return self._thread.put(item)
 
     def _open_link(self) -> Link | None:
@@ -168,11 +175,12 @@ os.register_at_fork(after_in_child=_forget_parents)
 
 
 class _StoreThread(threading.Thread):
-    """Owns the store's connection. Inserts that wait are committed together; asks run one by one."""
+    """Owns the store's connection. Inserts that wait are committed together, and then told; asks run one by one."""
 
-    def __init__(self, open_store: Callable[[], Store]) -> None:
+    def __init__(self, open_store: Callable[[], Store], tell: Callable[[Store], None]) -> None:
         super().__init__(name="outlast-store", daemon=True)
         self._open = open_store
+        self._tell = tell
         self._store: Store | None = None
         self._inbox: queue.SimpleQueue[tuple[Ask | Sequence[NewJob] | None, Future[Any]]] = (
             queue.SimpleQueue()
@@ -231,12 +239,15 @@ class _StoreThread(threading.Thread):
             self._opened().insert(rows)
         except Exception as error:
             if len(inserts) == 1:
-                return _fail(inserts[0][1], error)
+                _fail(inserts[0][1], error)
+                return
             for jobs, future in inserts:
                 _settle(future, lambda jobs=jobs: self._opened().insert(jobs))  # type: ignore[misc]
         else:
             for _, future in inserts:
                 _settle(future, lambda: None)
+        if self._store is not None:
+            self._tell(self._store)
 
     def _opened(self) -> Store:
         if self._store is None:

@@ -96,7 +96,8 @@ class Surroundings:
 
     def __enter__(self) -> None:
         self._token = _current.set(self)
-        self._tokens = [(variable, variable.set(value)) for variable, value in self.carried.values]
+        values = self.carried.values  # none with most jobs, and then nothing is built for them
+        self._tokens = [(variable, variable.set(value)) for variable, value in values] if values else ()
         if self._span is not None:
             try:
                 self._span.__enter__()
