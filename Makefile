@@ -15,7 +15,7 @@ PYTEST := -m pytest -n $(JOBS) $(ARGS)
 SYSTEM_TESTS := tests/postgres/test_hosts.py tests/postgres/test_pooling.py
 # What the version of FastAPI can matter to: on SQLite alone, since no store knows FastAPI. A folder that is not there
 # yet is left out.
-FASTAPI_TESTS := $(wildcard tests/unit tests/promises tests/face tests/depends tests/cli)
+FASTAPI_TESTS := $(wildcard tests/unit tests/promises tests/face tests/depends tests/cli tests/dashboard)
 FACE_TESTS := $(wildcard tests/face tests/depends)
 
 # A caller's own search path would put other code in front of ours.
@@ -23,7 +23,7 @@ unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test lint types rules fast demo hosts soak bench build install-check lock clean
+.PHONY: help test lint types rules fast demo hosts soak pictures bench build install-check lock clean
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -66,6 +66,9 @@ hosts: .venv/ready ## Only the tests of PostgreSQL on several hosts and behind a
 
 soak: .venv/ready ## Thousands of requests while processes are killed at random: nothing may be lost
 	@$(BIN)/python tests/soak/run.py
+
+pictures: .venv/ready ## Take the pictures of the dashboard that the pages show (Chromium)
+	@$(BIN)/python docs/pictures/take.py
 
 bench: .venv/ready ## Measure throughput and latency on this machine (PEERS=1: other task queues beside it)
 	@$(BIN)/python benchmarks/run.py $(if $(filter-out 0,$(PEERS)),--peers)

@@ -1,6 +1,6 @@
 """`make bench`: measures Outlast beside FastAPI's own background tasks, and writes RESULTS.md.
 
-    .venv/bin/python benchmarks/run.py [--quick] [--only http,drain,latency,footprint,kill,claims,peers] [--peers]
+    .venv/bin/python benchmarks/run.py [--quick] [--only http,drain,…] [--peers]
 
 What each figure means, and what limits it, is in README.md.
 """
@@ -21,7 +21,7 @@ from rich.console import Console
 
 from bench import peers
 from bench.machine import facts, in_memory_filesystem
-from bench.parts import claims, drain, footprint, http, kill, latency
+from bench.parts import claims, dashboard, drain, footprint, http, kill, latency
 from bench.processes import Broken
 from bench.report import Table
 from bench.setting import Setting
@@ -33,6 +33,7 @@ PARTS: dict[str, Callable[[Setting], list[Table]]] = {
     "footprint": footprint.measure,
     "kill": kill.measure,
     "claims": claims.measure,
+    "dashboard": dashboard.measure,
     "peers": peers.measure,
 }
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"

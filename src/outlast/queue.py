@@ -469,8 +469,12 @@ class TaskQueue:
     def _heard(self, touched: bool) -> bool:
         """Tell the worker to look, if something changed."""
         if touched:
-            self._writer.ring()
+            self.ring()
         return touched
+
+    def ring(self) -> None:
+        """Tell the workers to look at once for what `tell` has changed."""
+        self._writer.ring()
 
     def close(self) -> None:
         """End its threads. What was handed over is written; used again, it opens again."""

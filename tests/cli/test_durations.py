@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from outlast.cli.printing import counted, since, size, span
 from outlast.clock import to_duration
+from outlast.wording import counted, since, size, span
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -148,6 +149,57 @@ def test_dev_says_when_there_is_no_app(start):
 
     assert dev.ended() == 2
     assert "no app found in" in dev.seen
+
+
+# ---- dashboard -------------------------------------------------------------------------------------------------------
+
+
+def test_the_dashboard_is_served_alone_to_this_machine(start, main, store, url):
+    """No job is run: the app is imported and not started."""
+    job = new_job()
+    store.insert([job])
+    dashboard = start("dashboard", "main:app", "--port", "0", "--store", url)
+    base = re.search(r"http://127.0.0.1:\d+/", dashboard.until("^dashboard "))[0]
+    dashboard.until("Ctrl-C ends it")
+
+    with urllib.request.urlopen(f"{base}jobs/{job.id}") as answer:
+        assert job.id in answer.read().decode()
+    proxied = urllib.request.Request(base, headers={"X-Forwarded-For": "192.0.2.7"})
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(proxied)
+    own = {"Sec-Fetch-Site": "same-origin"}
+    cancel = urllib.request.Request(f"{base}jobs/{job.id}/cancel", method="POST", headers=own)
+    urllib.request.urlopen(cancel).close()
+    assert store.get(job.id).state == "cancelled"
+    assert Premises(url).duty_is_free()
+    assert dashboard.ctrl_c() == 0
+    assert "Traceback" not in dashboard.seen
+
+
+def test_the_dashboard_may_be_one_that_changes_nothing(start, main, store, url):
+    dashboard = start("dashboard", "--port", "0", "--read-only")
+    base = re.search(r"http://127.0.0.1:\d+/", dashboard.until("^dashboard "))[0]
+    own = {"Sec-Fetch-Site": "same-origin"}
+    pause = urllib.request.Request(f"{base}queues/pause?name=mail", method="POST", headers=own)
+    dashboard.until("Ctrl-C ends it")
+
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(pause)
+
+    assert store.queues() == []
+    assert dashboard.ctrl_c() == 0
+
+
+def test_the_dashboard_says_what_is_in_its_way(start, main):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        dashboard = start("dashboard", "--port", str(port))
+        assert dashboard.ended() == 2
+    assert f"outlast dashboard --port {port + 1}" in dashboard.seen
+    main.write_text(APP.replace("TaskQueue(app)", "TaskQueue(app, store='sqlite://', worker='inline')"))
+    dashboard = start("dashboard", "--port", "0")
+    assert dashboard.ended() == 2
+    assert 'app.mount("/outlast", queue.dashboard())' in " ".join(dashboard.seen.split())
 
 
 # ---- worker ----------------------------------------------------------------------------------------------------------

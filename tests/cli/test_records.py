@@ -10,8 +10,8 @@ from typing import NamedTuple
 import pytest
 from pydantic import BaseModel
 
-from outlast.cli.records import arguments, readable
 from outlast.luggage import Signature
+from outlast.wording import arguments, readable
 
 
 class Colour(Enum):

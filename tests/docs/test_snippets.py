@@ -384,6 +384,20 @@ def test_status(snippet):
         assert client.get(answer.headers["Location"]).json()["result"] == {"year": 2031, "pages": 12}
 
 
+def test_dashboard(snippet):
+    def told(user, method="get", path="/outlast/"):
+        own = {"Sec-Fetch-Site": "same-origin"}
+        return client.request(method, path, auth=user, headers=own, follow_redirects=False).status_code
+
+    with snippet.client() as client:
+        assert client.get("/outlast/").status_code == 401
+        assert told(("ann", "wrong")) == 401
+        assert (told(("ann", "swordfish")), told(("bob", "opensesame"))) == (200, 200)
+        pause = "/outlast/queues/pause?name=mail"
+        assert told(("ann", "swordfish"), "post", pause) == 303
+        assert told(("bob", "opensesame"), "post", pause) == 403
+
+
 def test_wait_for_job(snippet):
     with snippet.client() as client:
         answer = client.post("/thumbnails/cat.png", headers={"Prefer": "wait=5"})

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from outlast.job import State
 from outlast.store import Store, open_store
-from outlast.store.postgres import SQL
+from outlast.store.postgres import SQL, PostgresStore
 from tests.contract.making import new_chain, new_job, put, worker_record
 from tests.postgresql import new_store
 from tests.stores import execute
@@ -32,6 +33,11 @@ PARAMETERS = {
     "attempts": [1, 1],
     "attempt": 1,
     "results": [None, None],
+    "seq": 20_000,
+    "place": 20_000,
+    "start": 20_000,
+    "most": 10_000,
+    "task": "app:task",
 }
 
 
@@ -92,3 +98,30 @@ def test_a_claim_sorts_no_queue(store: Store) -> None:
 def plan_of(store: Store, sql: str) -> str:
     rows = store._database.read(f"EXPLAIN {sql}", PARAMETERS)  # type: ignore[attr-defined]
     return "\n".join(line for (line,) in rows)
+
+
+FOR_PEOPLE = [
+    *("queues", "queued_now", "oldest_ready", "running_of", "close_before", "behind", "slowest"),
+    *("some_queued", "some_running", "some_failed", "some_cancelled", "added_at", "newest_place"),
+]
+
+
+@pytest.mark.parametrize("name", FOR_PEOPLE)
+def test_what_people_look_at_all_day_reads_through_no_finished_jobs(store: Store, name: str) -> None:
+    """Break it: ask `queues` for `state = 'queued'`, which no index has."""
+    plan = plan_of(store, SQL[name])
+
+    assert "Seq Scan on jobs" not in plan
+
+
+def test_a_tally_reads_through_those_alone_that_it_counts(store: Store) -> None:
+    """Of what has ended it counts the first that come."""
+    assert plan_of(store, SQL["tally"]).count("Seq Scan on jobs") <= 1
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.SUCCEEDED])
+def test_jobs_of_a_state_that_few_are_in_are_listed_by_its_index(store: Store, state: State) -> None:
+    plan = plan_of(store, SQL["find"].replace("{which}", PostgresStore.AMONG[state]))
+
+    assert "Seq Scan on jobs" not in plan
+    assert "Index Cond: (seq = ANY" in plan  # and not through all, from the newest

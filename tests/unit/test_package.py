@@ -20,11 +20,14 @@ def test_the_changelog_tells_of_the_version_that_is_installed():
     assert releases[0] == version("outlast")
 
 
-def test_the_wheel_tells_type_checkers_that_it_is_typed(tmp_path):
+def test_the_wheel_tells_type_checkers_that_it_is_typed_and_has_the_pages_of_the_dashboard(tmp_path):
     run("-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path), cwd=ROOT)
 
     [wheel] = tmp_path.glob("*.whl")
-    assert "outlast/py.typed" in ZipFile(wheel).namelist()
+    names = ZipFile(wheel).namelist()
+    assert "outlast/py.typed" in names
+    dashboard = ("templates/page.html", "static/dashboard.css", "static/htmx.min.js", "static/htmx.LICENSE")
+    assert {f"outlast/dashboard/{name}" for name in dashboard} <= set(names)
 
 
 @pytest.mark.parametrize("module", ["outlast", "outlast.worker.supervisor"])

@@ -38,7 +38,7 @@ _QUEUED = "'queued', 1, 0, NULL, NULL"
 def measure(setting: Setting) -> list[Table]:
     finished, queued = setting.pick(1_000_000, 10_000), setting.pick(100_000, 1_000)
     times: dict[str, list[list[float]]] = {"empty": [], "full": []}
-    with _schema("bench_empty") as empty, _schema("bench_full") as full:
+    with schema("bench_empty") as empty, schema("bench_full") as full:
         _fill(full, finished, queued)
         for number in range(setting.pick(3, 1)):
             for name, url in (("empty", empty), ("full", full)):
@@ -101,28 +101,28 @@ def _row(now: int) -> NewJob:
 
 
 @contextmanager
-def _schema(name: str) -> Iterator[str]:
+def schema(name: str) -> Iterator[str]:
     server = os.environ.get("OUTLAST_BENCH_POSTGRES", _SERVER)
     url = f"{server}{'&' if '?' in server else '?'}schema={name}"
-    with _connected(url) as connection:
+    with connected(url) as connection:
         connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
     migrate(url)
     try:
         yield url
     finally:
-        with _connected(url) as connection:
+        with connected(url) as connection:
             connection.execute(f"DROP SCHEMA {name} CASCADE")
 
 
 def _fill(url: str, finished: int, queued: int) -> None:
-    with _connected(url) as connection:
+    with connected(url) as connection:
         connection.execute(_FILL.format(columns=_FINISHED, first=1, last=finished))
         connection.execute(_FILL.format(columns=_QUEUED, first=finished + 1, last=finished + queued))
         connection.execute("VACUUM ANALYZE jobs")
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[Any]:
+def connected(url: str) -> Iterator[Any]:
     import psycopg
 
     address = address_of(url)

@@ -7,7 +7,8 @@ import sys
 import typer
 
 from outlast.cli.exits import UNUSABLE, Failure
-from outlast.cli.printing import counted, hint
+from outlast.cli.printing import hint
+from outlast.wording import counted
 
 MANY = 10_000
 """So many are not counted exactly for a question."""

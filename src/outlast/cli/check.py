@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outlast.cli.options import AppArgument, AppStoreOption, FactoryOption, JsonOption
-from outlast.cli.printing import answers, coloured, counted, hint, plain_text, print_json, say
+from outlast.cli.printing import answers, coloured, hint, plain_text, print_json, say
+from outlast.wording import counted
 
 if TYPE_CHECKING:
     from outlast.cli.findings import Finding

@@ -61,20 +61,21 @@ def dev(
         raise Failure(
             f"{found.module} has no FastAPI app in sight; name it, such as {found.module}:app", UNUSABLE
         )
-    _require_free(host, port)
+    require_free(host, port, "outlast dev")
     _set_environment(store, grace)
     _greet(found, host, port, grace)
     _serve(found, host, port, reload_dir or [Path.cwd()], factory)
 
 
-def _require_free(host: str, port: int) -> None:
+def require_free(host: str, port: int, command: str) -> None:
+    """Raise Failure, with another port to try, where this one cannot be served on."""
     with closing(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((host, port))
         except OSError as error:
             other = port + 1 if 1024 < port < 65535 else 8001
-            told = f"cannot serve on {host}:{port}: {error.strerror}; try another: outlast dev --port {other}"
+            told = f"cannot serve on {host}:{port}: {error.strerror}; try another: {command} --port {other}"
             raise Failure(told, UNUSABLE) from error
 
 

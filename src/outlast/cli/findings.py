@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from outlast.address import is_postgres
 from outlast.cli.options import DEFAULT_STORE
-from outlast.cli.printing import counted, size
 from outlast.errors import AppNotFound, StoreError
+from outlast.wording import counted, size
 
 if TYPE_CHECKING:
     from outlast.cli.apps import App

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from outlast.cli.printing import instant, span
+from outlast.cli.printing import instant
 from outlast.explain import Explanation, nothing_holds
 from outlast.job import JobRecord, State
+from outlast.wording import span
 
 
 def forecast(job: JobRecord, reasons: Sequence[Explanation], now: datetime, *, suffix: str = "") -> list[str]:

@@ -20,7 +20,8 @@ from outlast.cli.options import (
     same_store,
     which_jobs,
 )
-from outlast.cli.printing import counted, hint, print_json, say, short_id
+from outlast.cli.printing import hint, print_json, say
+from outlast.wording import counted, short_id
 
 if TYPE_CHECKING:
     from outlast.job import JobRecord

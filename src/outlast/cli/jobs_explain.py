@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outlast.cli.options import DEFAULT_STORE, JsonOption, StoreOption, same_store
-from outlast.cli.printing import coloured, hint, instant, print_facts, print_json, say, short_id
+from outlast.cli.printing import coloured, hint, instant, print_facts, print_json, say
+from outlast.wording import short_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -18,7 +18,8 @@ from outlast.cli.options import (
     same_store,
     which_jobs,
 )
-from outlast.cli.printing import Column, answers, coloured, hint, print_json, print_table, say, short_id
+from outlast.cli.printing import Column, answers, coloured, hint, print_json, print_table, say
+from outlast.wording import short_id
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outlast.cli.options import DEFAULT_STORE, JsonOption, StoreOption, same_store
-from outlast.cli.printing import coloured, how_far, instant, print_facts, print_json, say, since, span
+from outlast.cli.printing import coloured, how_far, instant, print_facts, print_json, say
+from outlast.wording import since, span
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -50,7 +51,7 @@ def show(
 
 
 def _print_job(job: JobRecord, now: datetime) -> None:
-    from outlast.cli.records import arguments, result
+    from outlast.wording import arguments, result
 
     say(*_titled(f"Job {job.id}"))
     print_facts(

@@ -10,18 +10,8 @@ import typer
 
 from outlast.cli.exits import NOT_SO, TIMED_OUT, complain
 from outlast.cli.options import DEFAULT_STORE, JsonOption, StoreOption, duration, same_store
-from outlast.cli.printing import (
-    Bar,
-    coloured,
-    counted,
-    hint,
-    how_far,
-    plain_text,
-    print_json,
-    say,
-    short_id,
-    span,
-)
+from outlast.cli.printing import Bar, coloured, hint, how_far, plain_text, print_json, say
+from outlast.wording import counted, short_id, span
 
 if TYPE_CHECKING:
     from rich.text import Text

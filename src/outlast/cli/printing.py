@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TextIO
 
+from outlast.wording import since
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
@@ -43,7 +45,6 @@ _STYLES = {
 _UNSEEN = {
     code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"
 }
-_STEPS = ((86400.0, "d"), (3600.0, "h"), (60.0, "m"))
 
 
 # ---- where to -------------------------------------------------------------------------------------------------------
@@ -208,26 +209,6 @@ def coloured(text: str, kind: str | None = None) -> Text:
     return Text(text, style=_STYLES.get(kind or text, ""))
 
 
-def span(duration: timedelta) -> str:
-    """A duration to read: `0.25 s`, `12 s`, `5 m`, `2 h`, `3 d`."""
-    seconds = abs(duration.total_seconds())
-    if seconds < 10:
-        return f"{seconds:.2g} s"
-    size, unit = next((step for step in _STEPS if round(seconds) >= step[0]), (1.0, "s"))
-    number = round(seconds / size, 1)
-    return f"{number:.0f} {unit}" if number >= 10 or number % 1 == 0 else f"{number} {unit}"
-
-
-def since(then: datetime, now: datetime) -> str:
-    """`5 m ago`, or `in 5 m` for what is ahead."""
-    return f"in {span(then - now)}" if then > now else f"{span(now - then)} ago"
-
-
-def short_id(job_id: str) -> str:
-    """The end of an id, which is enough to name it."""
-    return job_id[-12:]
-
-
 def instant(then: datetime, now: datetime) -> str:
     """An instant on the reader's own clock, and how far it is."""
     return f"{then.astimezone():%Y-%m-%d %H:%M:%S} ({since(then, now)})"
@@ -237,18 +218,3 @@ def how_far(progress: Progress) -> str:
     """`42 of 100 (42 %): reading`."""
     share = "" if progress.share is None else f" of {progress.total:,} ({progress.share:.0%})"
     return f"{progress.done:,}{share}" + (f": {progress.note}" if progress.note else "")
-
-
-def size(count: int) -> str:
-    """Bytes to read."""
-    number = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000 or unit == "GB":
-            break
-        number /= 1000
-    return f"{count} B" if unit == "B" else f"{number:.1f} {unit}"
-
-
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """`1 job`, `1,200 jobs`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"

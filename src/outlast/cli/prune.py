@@ -9,7 +9,8 @@ import typer
 
 from outlast.cli.exits import Failure
 from outlast.cli.options import DEFAULT_STORE, JsonOption, StateName, StoreOption, duration, same_store
-from outlast.cli.printing import counted, hint, print_json, say, span
+from outlast.cli.printing import hint, print_json, say
+from outlast.wording import counted, span
 
 if TYPE_CHECKING:
     from outlast.job import State

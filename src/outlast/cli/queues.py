@@ -8,7 +8,8 @@ import typer
 
 from outlast.cli.exits import NOT_FOUND, Failure
 from outlast.cli.options import DEFAULT_STORE, JsonOption, StoreOption, same_store
-from outlast.cli.printing import Column, counted, hint, print_json, print_table, say, since
+from outlast.cli.printing import Column, hint, print_json, print_table, say
+from outlast.wording import counted, since
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -7,19 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from outlast.address import is_postgres
 from outlast.cli.options import DEFAULT_STORE, JsonOption, StoreOption, same_store
-from outlast.cli.printing import (
-    Column,
-    coloured,
-    hint,
-    print_facts,
-    print_json,
-    print_table,
-    say,
-    short_id,
-    since,
-    size,
-    span,
-)
+from outlast.cli.printing import Column, coloured, hint, print_facts, print_json, print_table, say
+from outlast.wording import short_id, since, size, span
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -407,6 +407,22 @@ class TaskQueue(queue.TaskQueue):
             self._watch.wake()
         return super()._heard(touched)
 
+    def dashboard(
+        self,
+        *,
+        auth: Callable[..., Any] | None = None,
+        read_only: bool | Callable[..., Any] = False,
+    ) -> ASGIApp:
+        """Pages about the jobs, to be mounted: `app.mount("/outlast", queue.dashboard(auth=require_admin))`.
+
+        `auth` is a dependency of the app that raises for whom it does not let in. Without it, only browsers on this
+        machine are answered. Who may only look is said by `read_only`: True for all, or a dependency that returns it.
+        Raises OptionRefused where Jinja2 is missing.
+        """
+        from outlast.dashboard import dashboard_of
+
+        return dashboard_of(self, auth=auth, read_only=read_only)
+
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
     """None on a loop that is not asyncio's."""

@@ -126,6 +126,46 @@ class Signature:
             self._ask_annotations(bound)
         return self._binding.fit(bound)
 
+    def edited(self, text: str, *, limit: int = LIMIT) -> str:
+        """A packed call that a person has changed, as it is to be stored: it fits the function as it is now.
+
+        Files are not looked into. Raises LuggageRefused with what does not fit and the cure, LuggageTooLarge.
+        """
+        packed = self._by_a_person(text)
+        try:
+            values = {key: self._read(key, each, _read) for key, each in packed.items()}
+            self._binding.fit(dict(values))
+            for key, value in values.items():
+                if isinstance(value, ByAnnotation):
+                    self._validated(key, value, has_changed=False)
+            self._ask_annotations(
+                {key: each for key, each in values.items() if '"$"' not in json.dumps(packed[key])}
+            )
+        except LuggageMisfit as misfit:
+            raise LuggageRefused(f"{misfit.what}; correct it, and send it again") from None
+        shape = self._binding.shape(packed)
+        whole = parcel.to_text({**packed, "@": shape} if shape else packed)
+        if _is_over(limit, whole):
+            raise LuggageTooLarge(f"{self.function}() {_excess('the arguments', whole, limit)}")
+        return whole
+
+    def _by_a_person(self, text: str) -> dict[str, Any]:
+        try:
+            packed = json.loads(text)
+            parcel.to_text(packed)
+        except json.JSONDecodeError as error:
+            where = f"line {error.lineno}, column {error.colno}"
+            raise LuggageRefused(f"this is not JSON: {error.msg} ({where}); correct it there") from None
+        except (Uncommon, RecursionError):
+            raise LuggageRefused(
+                "this has a value that JSON has no place for (NaN, a NUL, …); leave it out"
+            ) from None
+        if not isinstance(packed, dict):
+            raise LuggageRefused("the arguments are an object, a name and a value for each; put them in { }")
+        packed.pop("@", None)
+        self._binding.require_known(packed)
+        return packed
+
     def _write(self, key: str, value: Any, limit: int, cargo: Stowing | None) -> str:
         label = self._label(key)
         try:

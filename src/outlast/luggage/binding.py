@@ -203,6 +203,18 @@ class Binding:
         """A checksum of the annotations under these keys, 0 if there are none."""
         return sum(self._shapes.get(key, self._shapes["**"]) for key in keys)
 
+    def require_known(self, keys: Iterable[str]) -> None:
+        """Raise LuggageRefused for a name that is no parameter."""
+        for key in keys:
+            name = key.removeprefix("**")
+            if key not in self._by_key and "**" not in self._by_key:
+                raise self._unknown(name)
+
+    def _unknown(self, name: str) -> LuggageRefused:
+        close = get_close_matches(name, self._open_names, n=1)
+        cure = f"did you mean {close[0]!r}?" if close else "options of a call go through .options(…)"
+        return LuggageRefused(f"{self._function}() has no parameter {name!r}; {cure}")
+
     def fit(self, bound: dict[str, Any]) -> Call:
         """The call of today's function that stored arguments make. Raises LuggageMisfit if there is none."""
         if self._open_names.issuperset(bound) and bound.keys() >= self._required:
@@ -260,9 +272,7 @@ class Binding:
             raise LuggageRefused(
                 f"{self._function}() takes {name!r} by its position only; pass it without its name"
             )
-        close = get_close_matches(name, self._open_names, n=1)
-        cure = f"did you mean {close[0]!r}?" if close else "options of a call go through .options(…)"
-        raise LuggageRefused(f"{self._function}() has no parameter {name!r}; {cure}")
+        raise self._unknown(name)
 
     def _named_today(self, bound: dict[str, Any]) -> dict[str, Any]:
         """A parameter may have become a keyword of `**kwargs` since, or the other way round."""

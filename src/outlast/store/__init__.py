@@ -22,6 +22,21 @@ from outlast.statistics import Count, Statistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChildRecord:
+    """A child of a worker, as the worker last said."""
+
+    pid: int
+    standing: str
+    """Starting, ready, leaving, or kept for jobs that run alone."""
+    memory: int | None
+    """Bytes; None where they cannot be told."""
+    jobs: int
+    """How many it runs."""
+    job_ids: tuple[str, ...]
+    """Some of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRecord:
     """A worker as the store knows it."""
 
@@ -44,6 +59,10 @@ class WorkerRecord:
     """It claims no more by itself."""
     claimed_at: datetime | None = None
     """When it last asked the store for jobs and was answered, or had no room for any, as of its last renewal."""
+
+    children: tuple[ChildRecord, ...] = ()
+    seen_at: datetime | None = None
+    """When it last said that it lives."""
 
     def serves(self, queue: str) -> bool:
         """Whether it takes jobs of this queue."""
@@ -106,9 +125,83 @@ class JobFilter:
     queue: str | None = None
     task: str | None = None
     ids: tuple[str, ...] | None = None
+    view: str | None = None
+    """Of the queued ones, one of `QUEUED_VIEWS`."""
+    since: datetime | None = None
+    """Added then or later."""
+    until: datetime | None = None
+    """Added before."""
+    text: str | None = None
+    """Part of the arguments as they are stored, in small letters or large."""
+    error: str | None = None
+    """The kind of the last error: what stands before its first colon."""
 
 
 ALL = JobFilter()
+QUEUED_VIEWS = ("ready", "scheduled", "retrying", "waiting", "held")
+"""What a queued job may be, by the names of `Store.counts`."""
+MOST_COUNTED = 10_000
+"""Jobs of one kind that `Store.tally` counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Some of the jobs that match, newest first."""
+
+    jobs: list[JobRecord]
+    next: str | None
+    """The id before which to go on: there may be more."""
+    is_cut: bool = False
+    """Fewer than asked for were found before enough was looked through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many jobs are in each view."""
+
+    counts: dict[str, int]
+    at_least: frozenset[str]
+    """The views that have more than that, or may."""
+
+    def total(self, views: Collection[str]) -> int:
+        """How many are in these views together."""
+        return sum(self.counts[view] for view in views)
+
+    def is_cut(self, views: Collection[str]) -> bool:
+        """Whether there may be more in them."""
+        return not self.at_least.isdisjoint(views)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureGroup:
+    """Failed jobs of one task with one kind of error."""
+
+    task: str
+    kind: str
+    """What stands before the first colon of the error."""
+    count: int
+    first_at: datetime
+    last_at: datetime
+    last_id: str
+    last_error: str
+    """That of the one that failed last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """The groups of what has failed, the newest first."""
+
+    groups: list[FailureGroup]
+    is_cut: bool
+    """Only the newest of what has ended were looked at: there are too many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The jobs right before and behind one in its request."""
+
+    before: JobRecord | None
+    behind: JobRecord | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +330,12 @@ class Store(Protocol):
     ) -> None:
         """Write what a worker says of itself, for those who ask why a job does not run."""
 
+    def show_children(self, worker: str, children: Sequence[ChildRecord]) -> None:
+        """Write what a worker's children are at, for those who watch."""
+
+    def note_depths(self) -> None:
+        """Write how many jobs are queued now, for this minute."""
+
     def leave(self, worker: str) -> bool:
         """Forget a worker. One that has running jobs left stays known, so that they are rescued: then False."""
 
@@ -320,6 +419,26 @@ class Store(Protocol):
     def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
         """Jobs that match, newest first; `before` (an id) pages on."""
 
+    def search(self, which: JobFilter, *, limit: int = 50, before: str | None = None) -> Found:
+        """`find` at a cost that has a bound, however many jobs there are and however few match; of long arguments only
+        the beginning.
+
+        Jobs of a state that few are in are found at once. Else it looks through some of the newest, and says where to
+        go on.
+        """
+
+    def tally(self, which: JobFilter = ALL) -> Tally:
+        """How many jobs are in each view, whatever state the filter has: up to `MOST_COUNTED`, or among the newest."""
+
+    def failures(self) -> Failures:
+        """What has failed, by task and kind of error."""
+
+    def slowest(self, *, task: str | None = None, limit: int = 10) -> list[JobRecord]:
+        """Of the jobs that ended last, of one task or of all, those whose last attempt took longest."""
+
+    def chain(self, job_id: str) -> Chain:
+        """The jobs before and behind this one in its request. Raises JobNotFound."""
+
     def attempts(self, job_id: str) -> list[Attempt]:
         """The attempts of a job that did not succeed, oldest first, with their tracebacks."""
 
@@ -348,7 +467,33 @@ class Store(Protocol):
         The attempt number is kept, as are the attempts and the last error; a time to expire that is past is dropped.
         """
 
+    def delete(self, which: JobFilter) -> Pruned:
+        """Delete those that have ended, with their attempts. One that others still wait behind stays."""
+
+    def copy(self, job_id: str, new_id: str, luggage: str) -> None:
+        """Add a job like this one, to run at once with these arguments. Flushed. Raises JobNotFound."""
+
     def queues(self) -> list[QueueRecord]: ...
+
+    def past_depths(
+        self, since: datetime, *, step: timedelta = timedelta(minutes=1), queue: str = ""
+    ) -> dict[datetime, int]:
+        """How many jobs were queued at most in each step from then on, in this queue or in all together. A step in
+        which no worker was there to count is left out."""
+
+    def summed(
+        self, since: datetime, *, step: timedelta = timedelta(minutes=1), task: str | None = None
+    ) -> list[Statistics]:
+        """`statistics` of all tasks and queues together, or of one task in all queues: one for each step in which
+        something was counted. `step`: whole minutes, or whole hours."""
+
+    def summed_by_task(self, since: datetime, *, step: timedelta = timedelta(minutes=1)) -> list[Statistics]:
+        """`statistics` of each task in each queue over the whole time since then, as far as it lies in whole steps."""
+
+    def successes(
+        self, since: datetime, *, step: timedelta = timedelta(minutes=1)
+    ) -> dict[str, dict[datetime, int]]:
+        """How many jobs of each task succeeded in each step."""
 
     def pause(self, queue: str) -> None:
         """Let no job of this queue start until `resume`."""

@@ -137,7 +137,8 @@ class Move:
         mark = _mark(self._source, MOVED_TO)
         assert mark is not None
         with self._target.transaction(flush=True):
-            self._target.load("statistics", self._source.named_rows("all_statistics"))
+            for table in ("statistics", "depths"):
+                self._target.load(table, self._source.named_rows(f"all_{table}"))
             _state(self._target, MOVED_FROM, Mark(mark.move, self._source.url, mark.at, is_done=True))
         return new
 

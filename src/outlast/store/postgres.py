@@ -18,7 +18,8 @@ from outlast.store import Settled
 from outlast.store.named_sql import named_sql
 from outlast.store.postgres_connection import PostgresConnection
 from outlast.store.postgres_listener import PostgresListener, channel_of
-from outlast.store.sql_store import Row, SQLStore, Wanted, is_ready_at_once, result_of, success_of
+from outlast.store.sql_search import Row
+from outlast.store.sql_store import SQLStore, Wanted, is_ready_at_once, result_of, success_of
 
 SQL = named_sql("postgres.sql")
 
@@ -26,6 +27,11 @@ SQL = named_sql("postgres.sql")
 def columns_of(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
     """What the statement `insert` takes."""
     return _columns(NewJob._fields, jobs) | {"ready": [int(is_ready_at_once(job)) for job in jobs]}
+
+
+def _places(found: str) -> str:
+    """Found first, then looked up one by one: a plan that joins them may as well go through all jobs."""
+    return f"seq = ANY(ARRAY({found}))"
 
 
 class PostgresStore(SQLStore):
@@ -37,7 +43,20 @@ class PostgresStore(SQLStore):
 
     SQL = SQL
     ID_IS_ONE_OF = "id = ANY(CAST(:ids AS text[]))"
+    HAS_TEXT = "strpos(lower(luggage), CAST(:text AS text)) > 0"
+    ERROR_IS_OF = "split_part(error, ':', 1) = CAST(:error AS text)"
     IN_STATE: ClassVar = {state: f"state = '{state}'" for state in State}
+    # Not to change rows by: whoever waited for one that another has changed would not look at its state again.
+    AMONG: ClassVar = {
+        State.QUEUED: _places(
+            "SELECT seq FROM jobs WHERE ready = 1 UNION ALL SELECT seq FROM jobs WHERE ready = 2"
+            " UNION ALL SELECT seq FROM jobs WHERE ready = 0 AND state = 'queued'"
+        ),
+        State.RUNNING: _places("SELECT seq FROM jobs WHERE worker IS NOT NULL"),
+        State.SUCCEEDED: "state = 'succeeded'",
+        State.FAILED: _places("SELECT seq FROM jobs WHERE state = 'failed'"),
+        State.CANCELLED: _places("SELECT seq FROM jobs WHERE state = 'cancelled'"),
+    }
 
     def __init__(
         self,

@@ -75,6 +75,29 @@ UPDATE workers SET lease_until = :until, claimed_at = coalesce(:claimed_at, clai
 -- name: report
 UPDATE workers SET room = :room, unknown = :unknown, leaving = :leaving WHERE id = :worker
 
+-- name: show_children
+UPDATE workers SET children = :children, seen_at = :now WHERE id = :worker
+
+-- name: queued_now
+SELECT queue, count(*) FROM jobs WHERE ready = 1 GROUP BY queue
+UNION ALL
+SELECT queue, count(*) FROM jobs WHERE ready = 2 GROUP BY queue
+UNION ALL
+SELECT queue, count(*) FROM jobs WHERE ready = 0 AND state = 'queued' GROUP BY queue
+
+-- name: note_depth
+INSERT INTO depths (minute, queue, queued) VALUES (:minute, :queue, :queued)
+ON CONFLICT (minute, queue) DO UPDATE SET queued = excluded.queued
+
+-- name: prune_depths
+DELETE FROM depths WHERE minute < :before
+
+-- name: past_depths
+SELECT minute - mod(minute, CAST(:step AS bigint)) AS beginning, max(queued)
+FROM depths
+WHERE minute >= :since AND queue = :queue
+GROUP BY beginning
+
 -- name: leave
 DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE worker = :worker)
 
@@ -82,8 +105,7 @@ DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE 
 DELETE FROM workers WHERE id = :worker
 
 -- name: workers
--- Whatever there is: a store that is only read may be of an older Outlast.
-SELECT *
+SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, claimed_at, children, seen_at
 FROM workers
 ORDER BY started_at, id
 
@@ -277,6 +299,27 @@ WHERE length = :length AND start >= :since AND start < :until
 GROUP BY beginning, task, queue
 ORDER BY beginning, task, queue
 
+-- name: statistics_summed
+SELECT start - mod(start, CAST(:step AS bigint)) AS beginning, {sums}
+FROM statistics
+WHERE length = :length AND start >= :since AND (CAST(:task AS text) IS NULL OR task = :task)
+GROUP BY beginning
+ORDER BY beginning
+
+-- name: statistics_by_task
+SELECT task, queue, {sums}
+FROM statistics
+WHERE length = :length AND start >= :since
+GROUP BY task, queue
+ORDER BY task, queue
+
+-- name: successes
+SELECT start - mod(start, CAST(:step AS bigint)) AS beginning, task, sum(succeeded)
+FROM statistics
+WHERE length = :length AND start >= :since
+GROUP BY beginning, task
+ORDER BY task, beginning
+
 -- name: asked_to_cancel
 SELECT id, attempt FROM jobs WHERE worker = :worker AND cancel_requested_at IS NOT NULL
 
@@ -344,6 +387,125 @@ SELECT coalesce(
     (SELECT seq FROM jobs WHERE id < :before ORDER BY id DESC LIMIT 1) + 1
 )
 
+-- name: some_queued
+SELECT 1 FROM jobs WHERE ready = 1
+UNION ALL
+SELECT 1 FROM jobs WHERE ready = 2
+UNION ALL
+SELECT 1 FROM jobs WHERE ready = 0 AND state = 'queued'
+LIMIT :limit
+
+-- name: some_running
+SELECT 1 FROM jobs WHERE worker IS NOT NULL LIMIT :limit
+
+-- name: some_failed
+SELECT 1 FROM jobs WHERE state = 'failed' LIMIT :limit
+
+-- name: some_cancelled
+SELECT 1 FROM jobs WHERE state = 'cancelled' LIMIT :limit
+
+-- name: newest_place
+SELECT max(seq) FROM jobs WHERE seq < :start
+
+-- name: place_looked_to
+SELECT id FROM jobs WHERE seq >= :floor ORDER BY seq LIMIT 1
+
+-- name: added_at
+-- The nearest job at or below a place, and when it was added.
+SELECT seq, created_at FROM jobs WHERE seq <= :place ORDER BY seq DESC LIMIT 1
+
+-- name: tally_among
+SELECT view, count(*)
+FROM (
+    SELECT CASE
+            WHEN state <> 'queued' THEN state
+            WHEN held_by IS NOT NULL THEN 'held'
+            WHEN waiting = 1 THEN 'waiting'
+            WHEN ready > 0 OR run_at <= :now THEN 'ready'
+            WHEN failures = 0 THEN 'scheduled'
+            ELSE 'retrying'
+        END AS view
+    FROM jobs
+    WHERE {which}
+) AS viewed
+GROUP BY view
+
+-- name: tally
+SELECT
+    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE ready = 1 LIMIT :most) AS few)
+    + (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE ready = 2 LIMIT :most) AS few),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM jobs
+        WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at <= :now LIMIT :most
+    ) AS few),
+    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE held_by IS NOT NULL LIMIT :most) AS few),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM jobs WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 1 LIMIT :most
+    ) AS few),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM jobs
+        WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at > :now AND failures = 0
+        LIMIT :most
+    ) AS few),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM jobs
+        WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at > :now AND failures > 0
+        LIMIT :most
+    ) AS few),
+    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE worker IS NOT NULL LIMIT :most) AS few),
+    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'failed' LIMIT :most) AS few),
+    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'cancelled' LIMIT :most) AS few),
+    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE finished_at IS NOT NULL LIMIT 3 * :most) AS few)
+
+-- name: failures
+SELECT
+    task, kind, count(*), min(finished_at), max(finished_at),
+    (array_agg(id ORDER BY finished_at DESC))[1], (array_agg(error ORDER BY finished_at DESC))[1]
+FROM (
+    SELECT task, split_part(error, ':', 1) AS kind, finished_at, id, error
+    FROM jobs
+    WHERE {which}
+) AS failed
+GROUP BY task, kind
+ORDER BY max(finished_at) DESC, task, kind
+LIMIT :limit
+
+-- name: slowest
+SELECT id
+FROM (
+    SELECT id, task, started_at, finished_at
+    FROM jobs
+    WHERE finished_at IS NOT NULL
+    ORDER BY finished_at DESC
+    LIMIT :most
+) AS ended
+WHERE started_at IS NOT NULL AND (CAST(:task AS text) IS NULL OR task = :task)
+ORDER BY finished_at - started_at DESC
+LIMIT :limit
+
+-- name: behind
+SELECT next_id FROM jobs WHERE id = :id
+
+-- name: close_before
+SELECT id FROM jobs WHERE seq < :seq AND seq >= :seq - 1000 AND next_id = :id ORDER BY seq DESC LIMIT 1
+
+-- name: delete
+DELETE FROM jobs
+WHERE finished_at IS NOT NULL AND waiting = 0 AND {which}
+RETURNING files
+
+-- name: copy
+INSERT INTO jobs (
+    id, task, queue, priority, luggage, files, context, owner, created_at, run_at, expires_at, timeout, max_attempts, retry,
+    at_most_once, next_id, waiting, held_by, ready
+)
+SELECT
+    :new_id, task, queue, priority, :luggage, files, context, owner, :now, :now, NULL, timeout, max_attempts, retry,
+    at_most_once, NULL, 0, NULL, 1
+FROM jobs
+WHERE id = :id
+ON CONFLICT (id) DO NOTHING
+
 -- name: attempts
 SELECT job_id, attempt, outcome, error, traceback, worker, started_at, ended_at
 FROM attempts
@@ -379,7 +541,11 @@ DELETE FROM queues WHERE name = :name
 -- name: queues
 SELECT name, paused_at, 0, 0, 0 FROM queues
 UNION ALL
-SELECT queue, NULL, count(*), 0, 0 FROM jobs WHERE state = 'queued' GROUP BY queue
+SELECT queue, NULL, count(*), 0, 0 FROM jobs WHERE ready = 1 GROUP BY queue
+UNION ALL
+SELECT queue, NULL, count(*), 0, 0 FROM jobs WHERE ready = 2 GROUP BY queue
+UNION ALL
+SELECT queue, NULL, count(*), 0, 0 FROM jobs WHERE ready = 0 AND state = 'queued' GROUP BY queue
 UNION ALL
 SELECT queue, NULL, 0, count(*), 0 FROM jobs WHERE worker IS NOT NULL GROUP BY queue
 UNION ALL
@@ -448,8 +614,15 @@ SELECT id FROM jobs WHERE right(id, length(:part)) = :part
 LIMIT :limit
 
 -- name: oldest_ready
-SELECT id FROM jobs
-WHERE state = 'queued' AND held_by IS NULL AND waiting = 0 AND (ready > 0 OR run_at <= :now)
+SELECT id
+FROM (
+    SELECT id, run_at, seq FROM jobs WHERE ready = 1
+    UNION ALL
+    SELECT id, run_at, seq FROM jobs WHERE ready = 2
+    UNION ALL
+    SELECT id, run_at, seq FROM jobs
+    WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at <= :now
+) AS due
 ORDER BY run_at, seq
 LIMIT 1
 
@@ -519,6 +692,9 @@ WHERE jobs.seq >= :low AND jobs.seq < :high
 
 -- name: all_statistics
 SELECT * FROM statistics
+
+-- name: all_depths
+SELECT * FROM depths
 
 -- name: is_any_running
 SELECT EXISTS (SELECT 1 FROM jobs WHERE worker IS NOT NULL)

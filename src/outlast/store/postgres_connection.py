@@ -29,7 +29,7 @@ _PAUSE = 1.0
 """Seconds from one vain try to connect to the next, at least."""
 _PARAMETER = re.compile(r"(?<!:):([a-z_][a-z_0-9]*)")
 _TABLE = re.compile(
-    r"\b(FROM|INTO|UPDATE|JOIN) (jobs|attempts|queues|workers|progress|log_lines|statistics|facts)\b"
+    r"\b(FROM|INTO|UPDATE|JOIN) (jobs|attempts|queues|workers|progress|log_lines|depths|statistics|facts)\b"
 )
 _TIME = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 

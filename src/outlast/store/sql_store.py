@@ -7,19 +7,18 @@ a list of values is given to a statement. What an end makes of a job is `outlast
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from outlast import lifecycle
-from outlast.clock import Clock, span, to_instant, to_micros
-from outlast.errors import JobNotFound
+from outlast.clock import span, to_instant, to_micros
 from outlast.job import (
     Attempt,
     Claimed,
@@ -49,9 +48,9 @@ from outlast.statistics import (
     statistics_of,
 )
 from outlast.store import (
-    ALL,
     LINES,
     MOST_AHEAD,
+    ChildRecord,
     Circumstances,
     Depth,
     Glimpse,
@@ -64,7 +63,8 @@ from outlast.store import (
     Settled,
     WorkerRecord,
 )
-from outlast.store.rows import attempt_record, glimpse, job_record, log_line, outcome_word
+from outlast.store.rows import attempt_record, glimpse, log_line, outcome_word
+from outlast.store.sql_search import Named, Row, SQLSearch
 
 PROMOTED = 1000
 """Due jobs made ready by one claim, at most: the next claim makes the next ones ready."""
@@ -72,9 +72,6 @@ _EXPIRED = 1000
 """Jobs expired in one commit, at most."""
 _PIECE = 500
 """Live jobs read at a time: their arguments may take a megabyte each."""
-
-Named = Mapping[str, Any]
-Row = tuple[Any, ...]
 
 
 class Wanted(NamedTuple):
@@ -92,54 +89,8 @@ class Wanted(NamedTuple):
     now: int
 
 
-class Cursor(Protocol):
-    """What a statement answers."""
-
-    @property
-    def rowcount(self) -> int: ...
-
-    def fetchall(self) -> list[Row]: ...
-
-
-class Connection(Protocol):
-    """One connection to one database, owned by one thread."""
-
-    def execute(self, sql: str, parameters: Named, /) -> Cursor: ...
-
-    def read(self, sql: str, parameters: Named = ..., /) -> list[Row]: ...
-
-    def read_named(self, sql: str, parameters: Named, /) -> list[dict[str, Any]]: ...
-
-    def stream(self, sql: str) -> Iterator[Row]: ...
-
-    def load(self, table: str, rows: Sequence[Named], /) -> None: ...
-
-    def transaction(self, *, flush: bool) -> AbstractContextManager[None]: ...
-
-    def own_transaction(self, *, flush: bool = False) -> AbstractContextManager[None]: ...
-
-    def moment(self) -> AbstractContextManager[None]: ...
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class SQLStore(ABC):
+class SQLStore(SQLSearch):
     """Keeps jobs in a database that speaks SQL."""
-
-    SQL: ClassVar[Mapping[str, str]]
-    """The statements of this dialect, by name."""
-    IN_STATE: ClassVar[Mapping[State, str]]
-    """The condition that finds the jobs in a state."""
-    ID_IS_ONE_OF: ClassVar[str]
-    """The condition on `id` that takes a list `:ids`."""
-
-    def __init__(self, connection: Connection, url: str, clock: Clock, dice: Callable[[], float]) -> None:
-        self._connection = connection
-        self.url = url
-        self.clock = clock
-        self._dice = dice
 
     @property
     def is_older(self) -> bool:
@@ -155,10 +106,6 @@ class SQLStore(ABC):
 
     @abstractmethod
     def insert(self, jobs: Sequence[NewJob]) -> None: ...
-
-    @abstractmethod
-    def _list(self, values: Collection[Any] | None) -> Any:
-        """Values as one parameter of a statement."""
 
     @abstractmethod
     def _take(self, worker: str, wanted: Wanted) -> list[Claimed]:
@@ -245,12 +192,31 @@ class SQLStore(ABC):
         with self._connection.own_transaction():
             self._connection.execute(self.SQL["report"], told | {"worker": worker})
 
+    def show_children(self, worker: str, children: Sequence[ChildRecord]) -> None:
+        told = json.dumps([[*astuple(child)] for child in children])
+        with self._connection.own_transaction():
+            self._connection.execute(
+                self.SQL["show_children"], {"worker": worker, "children": told, "now": self.clock.now()}
+            )
+
+    def note_depths(self) -> None:
+        now = self.clock.now()
+        queued: dict[str, int] = defaultdict(int)
+        for queue, count in self._connection.read(self.SQL["queued_now"]):
+            queued[queue] += count
+            queued[""] += count
+        with self._connection.own_transaction():
+            for queue, count in (queued or {"": 0}).items():
+                row = {"minute": now - now % MINUTE, "queue": queue, "queued": count}
+                self._connection.execute(self.SQL["note_depth"], row)
+            self._connection.execute(self.SQL["prune_depths"], {"before": now - span(KEPT[MINUTE])})
+
     def leave(self, worker: str) -> bool:
         with self._connection.own_transaction():
             return self._connection.execute(self.SQL["leave"], {"worker": worker}).rowcount == 1
 
     def workers(self) -> list[WorkerRecord]:
-        return [_worker_record(row) for row in self._connection.read_named(self.SQL["workers"], {})]
+        return [_worker_record(row) for row in self._connection.read(self.SQL["workers"])]
 
     def claim(
         self,
@@ -366,7 +332,7 @@ class SQLStore(ABC):
         parameters = {"before": self.clock.now() - span(keep), "state": state, "limit": limit}
         with self._connection.own_transaction():
             pruned = self._connection.execute(self.SQL["prune"], parameters).fetchall()
-        return Pruned(len(pruned), [name for (files,) in pruned if files for name in json.loads(files)])
+        return _pruned(pruned)
 
     def files_in_use(self, names: Collection[str]) -> set[str]:
         return {
@@ -374,15 +340,6 @@ class SQLStore(ABC):
         }
 
     # ---- people
-
-    def get(self, job_id: str) -> JobRecord:
-        records = self.find(JobFilter(ids=(job_id,)), limit=1)
-        if not records:
-            raise JobNotFound(
-                f"there is no job {job_id} in {self.url}: it was never committed, or it ended and was pruned; "
-                "`outlast jobs list` shows what is there"
-            )
-        return records[0]
 
     def circumstances(self, job_id: str) -> Circumstances:
         with self._connection.moment():
@@ -399,15 +356,6 @@ class SQLStore(ABC):
                 is_paused=bool(self._one(self.SQL["is_paused"], {"name": job.queue})),
                 hands=tuple(self._hand(worker, job, place) for worker in self.workers()),
             )
-
-    def find(self, which: JobFilter = ALL, *, limit: int = 50, before: str | None = None) -> list[JobRecord]:
-        conditions, parameters = self._conditions(which, which.state)
-        if before is not None:
-            conditions += f" AND seq < ({self.SQL['place_of']})"
-        now = self.clock.now()
-        sql = self.SQL["find"].replace("{which}", conditions)
-        rows = self._connection.read_named(sql, parameters | {"before": before, "limit": limit})
-        return [job_record(row, now) for row in rows]
 
     def attempts(self, job_id: str) -> list[Attempt]:
         return [attempt_record(row) for row in self._connection.read(self.SQL["attempts"], {"job": job_id})]
@@ -464,6 +412,17 @@ class SQLStore(ABC):
             cancelled = self._change(self.SQL["retry"], which, State.CANCELLED, now)
         return [job_id for (job_id,) in failed + cancelled]
 
+    def delete(self, which: JobFilter) -> Pruned:
+        with self._connection.own_transaction(flush=True):
+            deleted = self._change(self.SQL["delete"], which, which.state, self.clock.now())
+        return _pruned(deleted)
+
+    def copy(self, job_id: str, new_id: str, luggage: str) -> None:
+        parameters = {"id": job_id, "new_id": new_id, "luggage": luggage, "now": self.clock.now()}
+        with self._connection.own_transaction(flush=True):
+            if not self._connection.execute(self.SQL["copy"], parameters).rowcount:
+                self.get(job_id)
+
     def queues(self) -> list[QueueRecord]:
         paused: dict[str, int | None] = {}
         sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
@@ -471,6 +430,15 @@ class SQLStore(ABC):
             paused[name] = paused.get(name) or paused_at
             sums[name] = [total + more for total, more in zip(sums[name], counted, strict=True)]
         return [_queue_record(name, paused[name], *sums[name]) for name in sorted(sums)]
+
+    def past_depths(
+        self, since: datetime, *, step: timedelta = timedelta(minutes=1), queue: str = ""
+    ) -> dict[datetime, int]:
+        parameters = {"since": to_micros(since), "step": span(step), "queue": queue}
+        return {
+            to_instant(start): queued
+            for start, queued in self._connection.read(self.SQL["past_depths"], parameters)
+        }
 
     def pause(self, queue: str) -> None:
         with self._connection.own_transaction(flush=True):
@@ -722,11 +690,7 @@ class SQLStore(ABC):
 
     # ---- small reads and writes
 
-    def _one(self, sql: str, parameters: Named = {}) -> Any:  # noqa: B006
-        rows = self._connection.read(sql, parameters)
-        return rows[0][0] if rows else None
-
-    def _change(self, sql: str, which: JobFilter, state: State, now: int) -> list[tuple[Any, ...]]:
+    def _change(self, sql: str, which: JobFilter, state: State | None, now: int) -> list[tuple[Any, ...]]:
         """Change the jobs that match and are in this state."""
         if which.state not in (None, state):
             return []
@@ -737,31 +701,6 @@ class SQLStore(ABC):
 
     def _ready_sql(self, name: str, *, alone: bool) -> str:
         return _of_ready(self.SQL[name], alone)
-
-    def _conditions(self, which: JobFilter, state: State | None) -> tuple[str, dict[str, Any]]:
-        return self.conditions(which, state), {
-            "queue": which.queue,
-            "task": which.task,
-            "ids": self._list(which.ids),
-        }
-
-    @classmethod
-    def conditions(cls, which: JobFilter, state: State | None) -> str:
-        """What a statement says for `{which}`."""
-        return " AND ".join(cls._each_condition(which, state))
-
-    @classmethod
-    def _each_condition(cls, which: JobFilter, state: State | None) -> Iterator[str]:
-        yield "true"
-        if which.ids is not None:
-            yield cls.ID_IS_ONE_OF
-        if state is not None:
-            # An expression keeps SQLite from going by the state where it is to go by the ids.
-            yield cls.IN_STATE[state] if which.ids is None else f"state || '' = '{state}'"
-        if which.queue is not None:
-            yield "queue = :queue"
-        if which.task is not None:
-            yield "task = :task"
 
 
 def _ready(alone: bool) -> int:
@@ -809,22 +748,47 @@ def _storable(text: str | None) -> str | None:
     return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _worker_record(row: Named) -> WorkerRecord:
-    served = json.loads(row["queues"])
-    claimed_at = row.get("claimed_at")
+def _pruned(rows: list[Row]) -> Pruned:
+    return Pruned(len(rows), [name for (files,) in rows if files for name in json.loads(files)])
+
+
+def _child_record(pid: int, standing: str, memory: int | None, jobs: int, job_ids: list[str]) -> ChildRecord:
+    return ChildRecord(pid=pid, standing=standing, memory=memory, jobs=jobs, job_ids=tuple(job_ids))
+
+
+def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
+    (
+        worker,
+        host,
+        premises,
+        pid,
+        queues,
+        slots,
+        started_at,
+        lease_until,
+        room,
+        unknown,
+        leaving,
+        claimed_at,
+        children,
+        seen_at,
+    ) = row
+    served = json.loads(queues)
     return WorkerRecord(
-        id=row["id"],
-        host=row["host"],
-        premises=row["premises"],
-        pid=row["pid"],
+        id=worker,
+        host=host,
+        premises=premises,
+        pid=pid,
         queues=None if served is None else tuple(served),
-        slots=row["slots"],
-        started_at=to_instant(row["started_at"]),
-        lease_until=to_instant(row["lease_until"]),
-        room=row["room"],
-        unknown=tuple(json.loads(row["unknown"])),
-        is_leaving=bool(row["leaving"]),
+        slots=slots,
+        started_at=to_instant(started_at),
+        lease_until=to_instant(lease_until),
+        room=room,
+        unknown=tuple(json.loads(unknown)),
+        is_leaving=bool(leaving),
         claimed_at=None if claimed_at is None else to_instant(claimed_at),
+        children=tuple(_child_record(*child) for child in json.loads(children)),
+        seen_at=None if seen_at is None else to_instant(seen_at),
     )
 
 

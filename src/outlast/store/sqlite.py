@@ -19,7 +19,8 @@ from outlast.clock import Clock
 from outlast.job import Claimed, Ended, NewJob, State
 from outlast.lifecycle import Ending
 from outlast.store.named_sql import named_sql
-from outlast.store.sql_store import Row, SQLStore, Wanted, is_ready_at_once, result_of, success_of
+from outlast.store.sql_search import Row
+from outlast.store.sql_store import SQLStore, Wanted, is_ready_at_once, result_of, success_of
 from outlast.store.sqlite_file import SQLiteFile
 
 SQL = named_sql("sqlite.sql")
@@ -43,6 +44,8 @@ class SQLiteStore(SQLStore):
 
     SQL = SQL
     ID_IS_ONE_OF = "id IN (SELECT value FROM json_each(:ids))"
+    HAS_TEXT = "instr(lower(luggage), :text) > 0"
+    ERROR_IS_OF = "substr(error, 1, instr(error || ':', ':') - 1) = :error"
     # The newest first, by the indexes of those that are few. What has succeeded is most of all: found by looking.
     IN_STATE: ClassVar = {
         State.QUEUED: (
@@ -54,6 +57,7 @@ class SQLiteStore(SQLStore):
         State.FAILED: "seq IN (SELECT seq FROM jobs WHERE state = 'failed')",
         State.CANCELLED: "seq IN (SELECT seq FROM jobs WHERE state = 'cancelled')",
     }
+    AMONG = IN_STATE
 
     def __init__(
         self,

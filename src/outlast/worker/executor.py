@@ -101,6 +101,11 @@ def call_of(job: Claimed, queue: TaskQueue) -> Run:
     return Run(job, func, args, kwargs, is_async, freight, carried, teller, solve)
 
 
+def signature_of(task: str, queue: TaskQueue) -> Signature:
+    """What a task takes, by its name. Raises TaskUnknown."""
+    return (_functions.get((task, queue)) or _find(task, queue))[1]
+
+
 def require_fit(job: Claimed, queue: TaskQueue) -> None:
     """Raise what an attempt would meet before the task's code is entered, files aside: these are not fetched."""
     call_of(job, queue)

@@ -36,6 +36,7 @@ from outlast.worker.outage import Outage
 from outlast.worker.outcomes import from_message, unwritable
 from outlast.worker.seat import Seat, Write
 from outlast.worker.settings import DUTY_TAKEN, Settings
+from outlast.worker.showing import Showing
 from outlast.worker.sweeps import Sweeps
 from outlast.worker.tally import Tally
 from outlast.worker.telling import merged, told_from
@@ -86,6 +87,7 @@ class Supervisor:
         self._suspicion = False
         """Whether there may be jobs that must run alone."""
         self._sweeps = Sweeps()
+        self._showing = Showing()
         self._may_have_strays = False
         """Whether the store may say that we run what no child has."""
         self._next_chores = 0.0
@@ -562,6 +564,7 @@ class Supervisor:
             self._sweep(done.files)
             self._suspicion |= self._store.suspects(**self._what_to_claim())
             self._neighbours.listen(self._store)
+            self._showing.show(self._store, self.id, self._nursery.children.values())
             self._outage.went_well()
         except StoreError as error:
             self._outage.failed(error)
