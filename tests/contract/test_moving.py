@@ -12,7 +12,7 @@ import pytest
 
 from outlast.clock import ManualClock
 from outlast.errors import StoreError, StoreUnusable
-from outlast.job import Crashed, Ended, Erred, Released, Snoozed, Succeeded, TimedOut
+from outlast.job import Crashed, Ended, Erred, Line, Released, Snoozed, Step, Succeeded, TimedOut, Told
 from outlast.store import JobFilter, Store, open_store
 from outlast.store.moving import Move, open_to_move, take_back
 from outlast.store.sql_store import SQLStore
@@ -61,7 +61,14 @@ def moved(source: SQLStore, target: SQLStore) -> None:
 
 def dump(url: str) -> dict[str, list[tuple[object, ...]]]:
     """Everything in the tables that a move carries, by the names of their columns."""
-    tables = {"jobs": "seq", "attempts": "job_id, attempt", "queues": "name"}
+    tables = {
+        "jobs": "seq",
+        "attempts": "job_id, attempt",
+        "queues": "name",
+        "progress": "job_id",
+        "log_lines": "job_id, attempt, number",
+        "statistics": "length, start, task, queue",
+    }
     return {
         f"{table} ({', '.join(columns)})": execute(
             url, f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"
@@ -108,6 +115,27 @@ def _fields(store: Store, dice: random.Random) -> dict[str, object]:
         "held_by": dice.choice([None, None, "server"]),
         "expires_at": dice.choice([None, store.clock.now() + 10_000_000]),
     }
+
+
+def test_what_jobs_told_and_workers_counted_goes_along(
+    store: Store, source: SQLStore, target: SQLStore, clock: ManualClock
+) -> None:
+    """Break it: in Move.carry, leave out a table; in Move.finish, the statistics."""
+    put(store, owner="ada")
+    job = take(store)
+    lines = [Line(number, clock.now(), 20, "app", f"line {number}") for number in (1, 2)]
+    store.keep([Told(job.id, job.attempt, Step(1, 2, "half", clock.now()), lines)])
+    end(store, job)
+    store.cancel(JobFilter(ids=(put(store),)))
+    before = dump(source.url)
+
+    moved(source, target)
+
+    assert dump(target.url) == before
+    assert [
+        len(rows) for table, rows in before.items() if table.partition(" ")[0] in ("progress", "log_lines")
+    ] == [1, 2]
+    assert any(rows for table, rows in before.items() if table.startswith("statistics"))
 
 
 @pytest.mark.parametrize("seed", range(3))

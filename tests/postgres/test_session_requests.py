@@ -99,6 +99,19 @@ async def test_jobs_and_data_are_committed_together_before_the_response(shop):
     ]  # in their order (P7), and not held
 
 
+async def test_they_belong_to_whoever_made_the_request(shop):
+    """Break it: in _Note.__call__, do not find the owner."""
+    shop.queue.owner = lambda: "ada"
+
+    @shop.app.get("/")
+    async def order(tasks_: BackgroundTasks, db: Annotated[AsyncSession, Depends(shop.get_db)]):
+        tasks_.add_task(first)
+        await db.commit()
+
+    assert (await shop.get()).status == 200
+    assert [job.owner for job in jobs(shop.queue)] == ["ada"]
+
+
 async def test_a_request_without_that_dependency_is_as_always(shop):
     @shop.app.get("/")
     async def order(tasks_: BackgroundTasks):
