@@ -74,6 +74,7 @@ def test_older_tables_are_told_with_the_cure_and_brought_up_to_date_with_their_j
         for migration in older:
             connection.execute(f"BEGIN; {migration.script(address_of(url).schema)}; COMMIT".encode())
         job = new_job()._asdict() | {"ready": 1}
+        del job["owner"]  # the latest migration brings it
         connection.execute(
             f"INSERT INTO jobs ({', '.join(job)}) VALUES ({', '.join(f'%({name})s' for name in job)})".encode(),
             job,

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
@@ -157,11 +157,15 @@ def add_events(
 
     else:
 
-        @router.get(path, name=name, response_class=StreamingResponse, responses=responses)
-        async def stream_job(events: Any = Depends(opened)) -> StreamingResponse:
+        @router.get(path, name=name, response_class=_Stream, responses=responses)
+        async def stream_job(events: Any = Depends(opened)) -> Response:
             """What happens to the job, as it happens: events `state`, `progress` and `log`, until it has ended."""
             headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-            return StreamingResponse(_wired(events), media_type="text/event-stream", headers=headers)
+            return _Stream(_wired(events), headers=headers)
+
+
+class _Stream(StreamingResponse):
+    media_type = "text/event-stream"
 
 
 async def _wired(events: AsyncIterator[Event]) -> AsyncIterator[str]:
