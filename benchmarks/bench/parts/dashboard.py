@@ -85,7 +85,7 @@ def _sqlite(setting: Setting, count: int) -> dict[str, Spread]:
 def _measured(setting: Setting, url: str, count: int) -> dict[str, Spread]:
     with closing(open_store(url)) as store:
         _fill(store, url, count)
-        middle = store.find(limit=1)[0].id.replace(str(count), str(count // 2), 1)
+        middle = store.find(limit=1)[0].id.replace(f"{count:07}", f"{count // 2:07}", 1)
         store.get(middle)
     found = asyncio.run(_ask_all(setting, url, middle))
     for name, spread in found.items():
