@@ -16,7 +16,8 @@ from typing import NamedTuple, Protocol
 from outlast.address import address_of, is_postgres
 from outlast.clock import Clock, SystemClock
 from outlast.errors import StoreUnusable
-from outlast.job import Attempt, Claimed, Ended, JobRecord, NewJob, State
+from outlast.handed import Handed, is_among
+from outlast.job import Attempt, Claimed, Ended, JobRecord, NewJob, Offered, State
 from outlast.lifecycle import Ending
 
 
@@ -42,9 +43,16 @@ class WorkerRecord:
     is_leaving: bool = False
     """It claims no more by itself."""
 
+    handed: tuple[str | None, ...] = ()
+    """The queues whose jobs it does not run but publishes to an engine; None stands for all."""
+
     def serves(self, queue: str) -> bool:
         """Whether it takes jobs of this queue."""
-        return self.queues is None or queue in self.queues
+        return (self.queues is None or queue in self.queues) and not self.hands_over(queue)
+
+    def hands_over(self, queue: str) -> bool:
+        """Whether it publishes the jobs of this queue to an engine."""
+        return is_among(queue, self.handed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,25 +214,46 @@ class Store(Protocol):
         limit: int,
         *,
         queues: Collection[str] | None = None,
+        handed: Collection[str | None] = (),
         unknown: Collection[str] = (),
         unfit: Collection[str] = (),
         alone: bool = False,
     ) -> list[Claimed]:
         """Take up to `limit` jobs that may run now, attempt + 1: by priority (high first), then due time, then order.
 
-        Leaves alone: paused queues, queues not among `queues` (None: all), tasks in `unknown`, jobs whose ids are in
-        `unfit`, expired jobs, and jobs under suspicion of having killed a child (`alone=True` takes only those). Makes
-        due jobs ready first. A worker that the store does not know (never entered, or taken for dead) gets none: nobody
-        would rescue them.
+        Leaves alone: paused queues, queues not among `queues` (None: all), queues that are `handed` over (None: all),
+        jobs whose message is under way, tasks in `unknown`, jobs whose ids are in `unfit`, expired jobs, and jobs under
+        suspicion of having killed a child (`alone=True` takes only those). Makes due jobs ready first. A worker that
+        the store does not know (never entered, or taken for dead) gets none: nobody would rescue them.
         """
 
     def claim_one(self, worker: str, job_id: str) -> Claimed | None:
         """Take this job, due or not. None where another thing than time stands in its way, or if it is not queued."""
 
+    def offer(self, handed: Collection[Handed], *, leave: Collection[str] = ()) -> list[Offered]:
+        """Mark jobs that may run now as published, and return them to be published: queue by queue, each as a claim
+        would take it, up to as many as may be under way.
+
+        What is under way for longer than its lease is offered again, with the same attempt; each time it is given as
+        long as it has waited altogether, so that a backlog is not published again and again. Leaves alone: paused
+        queues, the queues in `leave`, expired jobs. Makes due jobs ready first.
+        """
+
+    def unpublish(self, fences: Collection[tuple[str, int]]) -> None:
+        """Take back that messages of these (id, attempt) are under way: they can be offered, or claimed, at once."""
+
+    def claim_published(self, worker: str, job_id: str, attempt: int, *, engine: str) -> Claimed | None:
+        """Take the job of a message, if it is queued and this is its next attempt: of many copies one gets it.
+
+        None for a copy too many, and for a job that must not start now: its queue is paused, it has expired, or the
+        store does not know the worker. It is then offered again when it may start.
+        """
+
     def suspects(
         self,
         *,
         queues: Collection[str] | None = None,
+        handed: Collection[str | None] = (),
         unknown: Collection[str] = (),
         unfit: Collection[str] = (),
     ) -> bool:

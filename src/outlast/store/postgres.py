@@ -76,8 +76,12 @@ class PostgresStore(SQLStore):
 
     # ---- claiming
 
+    def claim_published(self, worker: str, job_id: str, attempt: int, *, engine: str) -> Claimed | None:
+        with self._database.own_transaction(flush=True):
+            return super().claim_published(worker, job_id, attempt, engine=engine)
+
     def _take(self, worker: str, wanted: Wanted) -> list[Claimed]:
-        served = self._open_queues(wanted.queues, wanted.alone)
+        served = self._open_queues(wanted)
         if not served:
             return []
         rows = self._database.read(
@@ -105,7 +109,7 @@ class PostgresStore(SQLStore):
 
     def _has_suspect(self, wanted: Wanted) -> bool:
         parameters = {
-            "queues": self._open_queues(wanted.queues, wanted.alone),
+            "queues": self._open_queues(wanted),
             "now": wanted.now,
             "unknown": self._list(wanted.unknown),
             "unfit": self._list(wanted.unfit),

@@ -41,12 +41,14 @@ WHERE held_by IS NOT NULL AND state = 'queued'
 GROUP BY held_by
 
 -- name: enter
-INSERT INTO workers (id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving)
-VALUES (:id, :host, :premises, :pid, :queues, :slots, :started_at, :lease_until, :room, :unknown, :leaving)
+INSERT INTO workers (id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving,
+    handed)
+VALUES (:id, :host, :premises, :pid, :queues, :slots, :started_at, :lease_until, :room, :unknown, :leaving,
+    :handed)
 ON CONFLICT (id) DO UPDATE
 SET host = excluded.host, premises = excluded.premises, pid = excluded.pid, queues = excluded.queues, slots = excluded.slots,
     started_at = excluded.started_at, lease_until = excluded.lease_until, room = excluded.room,
-    unknown = excluded.unknown, leaving = excluded.leaving
+    unknown = excluded.unknown, leaving = excluded.leaving, handed = excluded.handed
 
 -- name: renew
 UPDATE workers SET lease_until = :until WHERE id = :worker
@@ -61,7 +63,7 @@ DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE 
 DELETE FROM workers WHERE id = :worker
 
 -- name: workers
-SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving
+SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, handed
 FROM workers
 ORDER BY started_at, id
 
@@ -113,6 +115,7 @@ WITH fronts AS MATERIALIZED (
         FROM jobs
         WHERE ready = {ready} AND jobs.queue = served.queue COLLATE "C"
             AND (expires_at IS NULL OR expires_at > :now)
+            AND (published_until IS NULL OR published_until <= :now)
             AND task <> ALL(CAST(:unknown AS text[])) AND id <> ALL(CAST(:unfit AS text[]))
         ORDER BY priority DESC, run_at, seq
         LIMIT :limit
@@ -122,7 +125,8 @@ WITH fronts AS MATERIALIZED (
     SELECT seq FROM fronts ORDER BY priority DESC, run_at, seq LIMIT :limit
 )
 UPDATE jobs
-SET state = 'running', ready = 0, attempt = attempt + 1, worker = :worker, started_at = :now
+SET state = 'running', ready = 0, attempt = attempt + 1, worker = :worker, started_at = :now, engine = NULL,
+    published_until = NULL
 FROM first
 WHERE jobs.seq = first.seq
 RETURNING
@@ -131,7 +135,8 @@ RETURNING
 
 -- name: claim_one
 UPDATE jobs
-SET state = 'running', ready = 0, attempt = attempt + 1, worker = :worker, started_at = :now
+SET state = 'running', ready = 0, attempt = attempt + 1, worker = :worker, started_at = :now, engine = NULL,
+    published_until = NULL
 WHERE id = :id AND state = 'queued' AND held_by IS NULL AND waiting = 0
     AND (expires_at IS NULL OR expires_at > :now)
     AND queue NOT IN (SELECT name FROM queues)
@@ -139,9 +144,48 @@ RETURNING
     -priority, run_at, jobs.seq,
     id, attempt, task, luggage, failures, retry, timeout, at_most_once, CAST(deaths > 0 AS int), context
 
+-- name: any_to_offer
+SELECT CAST(EXISTS (
+    SELECT 1 FROM jobs WHERE (ready = 1 OR ready = 2) AND (published_until IS NULL OR published_until <= :now)
+) AS int)
+
+-- name: in_flight
+SELECT count(*) FROM jobs WHERE queue = :queue AND published_until > :now
+
+-- name: offer
+WITH front AS MATERIALIZED (
+    SELECT seq FROM jobs
+    WHERE ready = {ready} AND queue = :queue
+        AND (expires_at IS NULL OR expires_at > :now)
+        AND (published_until IS NULL OR published_until <= :now)
+    ORDER BY priority DESC, run_at, seq
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE jobs
+SET engine = :engine,
+    published_at = CASE WHEN published_until IS NULL THEN :now ELSE published_at END,
+    published_until = :now + greatest(:lease, CASE WHEN published_until IS NULL THEN 0 ELSE :now - published_at END)
+FROM front
+WHERE jobs.seq = front.seq
+RETURNING -priority, run_at, jobs.seq, id, attempt + 1, task, queue, priority
+
+-- name: unpublish
+UPDATE jobs SET published_until = NULL WHERE id = :id AND attempt = :attempt - 1 AND published_until IS NOT NULL
+
+-- name: claim_published
+UPDATE jobs
+SET state = 'running', ready = 0, attempt = attempt + 1, worker = :worker, started_at = :now, engine = :engine,
+    published_until = NULL
+WHERE id = :id AND attempt = :attempt - 1 AND state = 'queued' AND held_by IS NULL AND waiting = 0
+    AND (expires_at IS NULL OR expires_at > :now)
+    AND queue NOT IN (SELECT name FROM queues)
+RETURNING id, attempt, task, luggage, failures, retry, timeout, at_most_once, CAST(deaths > 0 AS int), context
+
 -- name: any_suspect
 SELECT 1 FROM jobs
-WHERE ready = 2 AND queue = ANY(CAST(:queues AS text[])) AND (expires_at IS NULL OR expires_at > :now) AND task <> ALL(CAST(:unknown AS text[]))
+WHERE ready = 2 AND queue = ANY(CAST(:queues AS text[])) AND (expires_at IS NULL OR expires_at > :now)
+    AND (published_until IS NULL OR published_until <= :now) AND task <> ALL(CAST(:unknown AS text[]))
     AND id <> ALL(CAST(:unfit AS text[]))
 LIMIT 1
 
@@ -202,7 +246,7 @@ FOR UPDATE SKIP LOCKED
 
 -- name: expire
 UPDATE jobs
-SET state = 'failed', ready = 0, held_by = NULL, finished_at = :now, reason = :reason, error = :error
+SET state = 'failed', ready = 0, held_by = NULL, published_until = NULL, finished_at = :now, reason = :reason, error = :error
 WHERE seq = :seq
 RETURNING waiting, next_id
 
@@ -232,7 +276,8 @@ WHERE jobs.files IS NOT NULL AND each.name = ANY(CAST(:names AS text[]))
 -- name: find
 SELECT
     id, task, queue, priority, state, attempt, failures, max_attempts, created_at, run_at, expires_at, timeout,
-    started_at, finished_at, cancel_requested_at, worker, result, reason, error, note, luggage, waiting, held_by, ready
+    started_at, finished_at, cancel_requested_at, worker, result, reason, error, note, luggage, waiting, held_by, ready,
+    engine, published_at, published_until
 FROM jobs
 WHERE {which}
 ORDER BY seq DESC
@@ -253,7 +298,7 @@ ORDER BY attempt
 
 -- name: cancel_queued
 UPDATE jobs
-SET state = 'cancelled', ready = 0, held_by = NULL, finished_at = :now
+SET state = 'cancelled', ready = 0, held_by = NULL, published_until = NULL, finished_at = :now
 WHERE {which}
 RETURNING id, waiting, next_id
 

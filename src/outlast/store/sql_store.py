@@ -20,7 +20,20 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from outlast import lifecycle
 from outlast.clock import Clock, span, to_instant, to_micros
 from outlast.errors import JobNotFound
-from outlast.job import Attempt, Claimed, Ended, JobRecord, Lost, NewJob, Outcome, Released, State, Succeeded
+from outlast.handed import Handed, is_among
+from outlast.job import (
+    Attempt,
+    Claimed,
+    Ended,
+    JobRecord,
+    Lost,
+    NewJob,
+    Offered,
+    Outcome,
+    Released,
+    State,
+    Succeeded,
+)
 from outlast.lifecycle import Ending, Standing
 from outlast.store import (
     ALL,
@@ -54,6 +67,8 @@ class Wanted(NamedTuple):
     limit: int
     queues: Collection[str] | None
     """None: all."""
+    handed: Collection[str | None]
+    """But for these, of which None means all."""
     unknown: Collection[str]
     """Tasks that the worker's code does not know."""
     unfit: Collection[str]
@@ -181,6 +196,7 @@ class SQLStore(ABC):
             "room": worker.room,
             "unknown": json.dumps(worker.unknown),
             "leaving": int(worker.is_leaving),
+            "handed": json.dumps(worker.handed),
         }
         with self._connection.own_transaction():
             self._connection.execute(self.SQL["enter"], row)
@@ -210,6 +226,7 @@ class SQLStore(ABC):
         limit: int,
         *,
         queues: Collection[str] | None = None,
+        handed: Collection[str | None] = (),
         unknown: Collection[str] = (),
         unfit: Collection[str] = (),
         alone: bool = False,
@@ -221,17 +238,51 @@ class SQLStore(ABC):
             if not self._knows(worker):
                 return []
             self._promote(now)
-            return self._take(worker, Wanted(limit, queues, unknown, unfit, alone, now))
+            return self._take(worker, Wanted(limit, queues, handed, unknown, unfit, alone, now))
 
     def claim_one(self, worker: str, job_id: str) -> Claimed | None:
         now = self.clock.now()
         with self._connection.own_transaction():
             return next(iter(self._take_one(worker, job_id, now)), None) if self._knows(worker) else None
 
+    def offer(self, handed: Collection[Handed], *, leave: Collection[str] = ()) -> list[Offered]:
+        now = self.clock.now()
+        if not (self._one(self.SQL["any_to_offer"], {"now": now}) or self._is_one_due(now)):
+            return []
+        with self._connection.own_transaction():
+            self._promote(now)
+            return [
+                offered
+                for each in handed
+                for queue in self._queues_of(each)
+                if queue not in leave
+                for offered in self._offer_from(queue, each, now)
+            ]
+
+    def unpublish(self, fences: Collection[tuple[str, int]]) -> None:
+        with self._connection.own_transaction():
+            for job_id, attempt in fences:
+                self._connection.execute(self.SQL["unpublish"], {"id": job_id, "attempt": attempt})
+
+    def claim_published(self, worker: str, job_id: str, attempt: int, *, engine: str) -> Claimed | None:
+        fence = {"id": job_id, "attempt": attempt}
+        with self._connection.own_transaction():
+            more = {"worker": worker, "engine": engine, "now": self.clock.now()}
+            rows = (
+                self._connection.execute(self.SQL["claim_published"], fence | more).fetchall()
+                if self._knows(worker)
+                else []
+            )
+            if not rows:  # what must not start now is published again when it may
+                self._connection.execute(self.SQL["unpublish"], fence)
+                return None
+            return Claimed._make(rows[0])
+
     def suspects(
         self,
         *,
         queues: Collection[str] | None = None,
+        handed: Collection[str | None] = (),
         unknown: Collection[str] = (),
         unfit: Collection[str] = (),
     ) -> bool:
@@ -240,7 +291,7 @@ class SQLStore(ABC):
             return False
         with self._connection.own_transaction():
             self._promote(now)
-            return self._has_suspect(Wanted(1, queues, unknown, unfit, True, now))
+            return self._has_suspect(Wanted(1, queues, handed, unknown, unfit, True, now))
 
     def settle(self, ends: Sequence[Ended]) -> list[Settled]:
         now = self.clock.now()
@@ -453,10 +504,33 @@ class SQLStore(ABC):
         due = self.next_due()
         return due is not None and due <= now
 
-    def _open_queues(self, queues: Collection[str] | None, alone: bool) -> list[str]:
+    def _open_queues(self, wanted: Wanted) -> list[str]:
         """The queues to serve that have a job to give and are not paused."""
-        names = self._connection.read(self._ready_sql("queues_with_ready", alone=alone))
-        return [name for (name,) in names if queues is None or name in queues]
+        return [
+            name
+            for name in self._queues_with_ready(alone=wanted.alone)
+            if (wanted.queues is None or name in wanted.queues) and not is_among(name, wanted.handed)
+        ]
+
+    def _queues_with_ready(self, *, alone: bool) -> list[str]:
+        return [name for (name,) in self._connection.read(self._ready_sql("queues_with_ready", alone=alone))]
+
+    # ---- offering, in steps
+
+    def _queues_of(self, handed: Handed) -> list[str]:
+        """Those with something to publish, suspects too."""
+        names = {*self._queues_with_ready(alone=False), *self._queues_with_ready(alone=True)}
+        return sorted(name for name in names if handed.queue in (None, name))
+
+    def _offer_from(self, queue: str, handed: Handed, now: int) -> list[Offered]:
+        room = handed.in_flight - self._one(self.SQL["in_flight"], {"queue": queue, "now": now})
+        told = {"queue": queue, "now": now, "engine": handed.engine, "lease": span(handed.lease)}
+        rows: list[Row] = []
+        for alone in (False, True):
+            if len(rows) < room:
+                sql = self._ready_sql("offer", alone=alone)
+                rows += self._connection.execute(sql, told | {"limit": room - len(rows)}).fetchall()
+        return [Offered._make(row[3:]) for row in sorted(rows, key=lambda row: row[:3])]
 
     # ---- endings, in steps
 
@@ -638,7 +712,7 @@ def _storable(text: str | None) -> str | None:
 
 
 def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
-    worker, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving = row
+    worker, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, handed = row
     served = json.loads(queues)
     return WorkerRecord(
         id=worker,
@@ -652,6 +726,7 @@ def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
         room=room,
         unknown=tuple(json.loads(unknown)),
         is_leaving=bool(leaving),
+        handed=tuple(json.loads(handed)),
     )
 
 

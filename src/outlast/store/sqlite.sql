@@ -29,8 +29,10 @@ WHERE ready = 0 AND state = 'queued' AND held_by IS NOT NULL
 GROUP BY held_by
 
 -- name: enter
-INSERT OR REPLACE INTO workers (id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving)
-VALUES (:id, :host, :premises, :pid, :queues, :slots, :started_at, :lease_until, :room, :unknown, :leaving)
+INSERT OR REPLACE INTO workers (id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving,
+    handed)
+VALUES (:id, :host, :premises, :pid, :queues, :slots, :started_at, :lease_until, :room, :unknown, :leaving,
+    :handed)
 
 -- name: renew
 UPDATE workers SET lease_until = :until WHERE id = :worker
@@ -45,7 +47,7 @@ DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE 
 DELETE FROM workers WHERE id = :worker
 
 -- name: workers
-SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving
+SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, handed
 FROM workers
 ORDER BY started_at, id
 
@@ -86,6 +88,7 @@ SELECT
 FROM jobs
 WHERE ready > 0 AND ready = {ready} AND queue = :queue
     AND (expires_at IS NULL OR expires_at > :now)
+    AND (published_until IS NULL OR published_until <= :now)
     AND task NOT IN (SELECT value FROM json_each(:unknown))
     AND id NOT IN (SELECT value FROM json_each(:unfit))
 ORDER BY priority DESC, run_at, seq
@@ -103,8 +106,41 @@ WHERE id = :id AND state = 'queued' AND held_by IS NULL AND waiting = 0
 
 -- name: claim
 UPDATE jobs
-SET state = 'running', ready = 0, attempt = attempt + 1, worker = ?, started_at = ?
+SET state = 'running', ready = 0, attempt = attempt + 1, worker = ?, started_at = ?, engine = NULL, published_until = NULL
 WHERE seq = ?
+
+-- name: any_to_offer
+SELECT EXISTS (SELECT 1 FROM jobs WHERE ready > 0 AND (published_until IS NULL OR published_until <= :now))
+
+-- name: in_flight
+SELECT count(*) FROM jobs WHERE queue = :queue AND published_until > :now
+
+-- name: offer
+UPDATE jobs
+SET engine = :engine,
+    published_at = iif(published_until IS NULL, :now, published_at),
+    published_until = :now + max(:lease, iif(published_until IS NULL, 0, :now - published_at))
+WHERE seq IN (
+    SELECT seq FROM jobs
+    WHERE ready > 0 AND ready = {ready} AND queue = :queue
+        AND (expires_at IS NULL OR expires_at > :now)
+        AND (published_until IS NULL OR published_until <= :now)
+    ORDER BY priority DESC, run_at, seq
+    LIMIT :limit
+)
+RETURNING -priority, run_at, seq, id, attempt + 1, task, queue, priority
+
+-- name: unpublish
+UPDATE jobs SET published_until = NULL WHERE id = :id AND attempt = :attempt - 1 AND published_until IS NOT NULL
+
+-- name: claim_published
+UPDATE jobs
+SET state = 'running', ready = 0, attempt = attempt + 1, worker = :worker, started_at = :now, engine = :engine,
+    published_until = NULL
+WHERE id = :id AND attempt = :attempt - 1 AND state = 'queued' AND held_by IS NULL AND waiting = 0
+    AND (expires_at IS NULL OR expires_at > :now)
+    AND queue NOT IN (SELECT name FROM queues)
+RETURNING id, attempt, task, luggage, failures, retry, timeout, at_most_once, deaths > 0, context
 
 -- name: succeed
 UPDATE jobs
@@ -156,7 +192,7 @@ SELECT min(expires_at) FROM jobs WHERE expires_at IS NOT NULL AND state = 'queue
 
 -- name: expire
 UPDATE jobs
-SET state = 'failed', ready = 0, held_by = NULL, finished_at = :now, reason = :reason, error = :error
+SET state = 'failed', ready = 0, held_by = NULL, published_until = NULL, finished_at = :now, reason = :reason, error = :error
 WHERE seq = :seq
 RETURNING waiting, next_id
 
@@ -181,7 +217,8 @@ WHERE jobs.files IS NOT NULL AND each.value IN (SELECT value FROM json_each(:nam
 -- name: find
 SELECT
     id, task, queue, priority, state, attempt, failures, max_attempts, created_at, run_at, expires_at, timeout,
-    started_at, finished_at, cancel_requested_at, worker, result, reason, error, note, luggage, waiting, held_by, ready
+    started_at, finished_at, cancel_requested_at, worker, result, reason, error, note, luggage, waiting, held_by, ready,
+    engine, published_at, published_until
 FROM jobs
 WHERE {which}
 ORDER BY seq DESC
@@ -202,7 +239,7 @@ ORDER BY attempt
 
 -- name: cancel_queued
 UPDATE jobs
-SET state = 'cancelled', ready = 0, held_by = NULL, finished_at = :now
+SET state = 'cancelled', ready = 0, held_by = NULL, published_until = NULL, finished_at = :now
 WHERE {which}
 RETURNING id, waiting, next_id
 
