@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
+from typing import Any, Protocol
+
+from outlast.clock import span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +22,32 @@ class Handed:
     """Messages of one queue that may be under way at a time."""
     lease: timedelta
     """How long a message may be under way before it is taken for lost."""
+
+    def to_message(self) -> dict[str, Any]:
+        return {**asdict(self), "lease": span(self.lease)}
+
+    @classmethod
+    def from_message(cls, fields: dict[str, Any]) -> Handed:
+        return cls(**{**fields, "lease": timedelta(microseconds=fields["lease"])})
+
+
+class Handover(Protocol):
+    """What a queue is handed over by: `outlast.handover` has one for each engine."""
+
+    @property
+    def engine(self) -> str: ...
+
+    @property
+    def in_flight(self) -> int: ...
+
+    @property
+    def lease(self) -> timedelta: ...
+
+    def attach(self, queue: Any) -> None:
+        """Belong to a TaskQueue. Raises OptionRefused for one that belongs to another."""
+
+    def know(self, name: str) -> None:
+        """A queue of this name may get jobs."""
 
 
 def is_among(queue: str, names: Iterable[str | None]) -> bool:

@@ -25,6 +25,7 @@ from outlast.errors import AppRefused, FileTooLarge, LuggageRefused, OptionRefus
 from outlast.files import files_url
 from outlast.files.cargo import carries
 from outlast.files.freight import Freight
+from outlast.handed import Handed, Handover
 from outlast.handle import Job
 from outlast.job import NewJob
 from outlast.luggage import Signature
@@ -72,6 +73,7 @@ class TaskQueue:
         *,
         store: str = "sqlite:///outlast.db",
         worker: str = "process",
+        handover: Handover | Mapping[str, Handover | None] | None = None,
         ordered: bool = True,
         payload_limit: int = 1_048_576,
         files: str | None = None,
@@ -106,6 +108,8 @@ class TaskQueue:
         self.outlives_lifespan = False
         self.target: Target = of_caller()
         self.clock: Clock = clock or clock_of(store_url(os.environ.get("OUTLAST_STORE") or store))
+        self.handover = _by_queue(handover)
+        """What each queue is handed over by; under None, every queue."""
         self._calls: dict[Callable[..., Any], Call[..., Any]] = {}
         self._declared = Declared()
         self._use(os.environ.get("OUTLAST_STORE") or store, os.environ.get("OUTLAST_WORKER") or worker, files)
@@ -115,6 +119,22 @@ class TaskQueue:
         if app is not None:
             self._attach(app)
         self.made.add(self)
+        for handing in self.handover.values():
+            handing.attach(self)
+            for name in self.handover:
+                handing.know(name or NO_OPTIONS.queue)
+
+    @property
+    def handed(self) -> tuple[Handed, ...]:
+        """The queues that are handed over, and how."""
+        return tuple(
+            Handed(queue=name, engine=each.engine, in_flight=each.in_flight, lease=each.lease)
+            for name, each in self.handover.items()
+        )
+
+    def handover_of(self, name: str) -> Handover | None:
+        """What the jobs of a queue are handed over by; None where Outlast's own workers run them."""
+        return self.handover.get(None) or self.handover.get(name)
 
     def _attach(self, app: Any) -> None:
         raise AppRefused(f"this TaskQueue knows no apps, so not {app!r} either; use that of `outlast`")
@@ -193,6 +213,9 @@ class TaskQueue:
 
     def _declare(self, func: Callable[P, R], settings: TaskOptions, aliases: Iterable[str]) -> Task[P, R]:
         task = task_of(func, self, settings)
+        handing = self.handover_of(settings.queue)
+        if handing is not None:
+            handing.know(settings.queue)
         self._declared.add(names.told_name(func), aliases, [queue._declared for queue in self.made])
         return task
 
@@ -525,6 +548,14 @@ def _retry(store: Store, job_id: str) -> bool:
         return True
     store.get(job_id)  # raises JobNotFound
     return False
+
+
+def _by_queue(
+    handover: Handover | Mapping[str, Handover | None] | None,
+) -> dict[str | None, Handover]:
+    if isinstance(handover, Mapping):
+        return {name: each for name, each in handover.items() if each is not None}
+    return {} if handover is None else {None: handover}
 
 
 def _at_least(least: int, value: object, name: str, unit: str) -> int:

@@ -38,7 +38,13 @@ class Membership:
     """One worker's standing with its store. `premises` is None for a store that no other process can reach."""
 
     def __init__(
-        self, premises: Premises | None, *, queues: tuple[str, ...] | None, slots: int, lease: timedelta
+        self,
+        premises: Premises | None,
+        *,
+        queues: tuple[str, ...] | None,
+        handed: tuple[str | None, ...] = (),
+        slots: int,
+        lease: timedelta,
     ) -> None:
         self.id = new_id()
         self.is_known = False
@@ -49,6 +55,7 @@ class Membership:
         """What the store has been told of us since we entered."""
         self._premises = premises
         self._queues = queues
+        self._handed = handed
         self._slots = slots
         self._lease = lease
         self._until = 0.0
@@ -77,6 +84,7 @@ class Membership:
             premises="" if self._premises is None else self._premises.id,
             pid=os.getpid(),
             queues=self._queues,
+            handed=self._handed,
             slots=self._slots,
             started_at=now,
             lease_until=now + self._lease,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from outlast.clock import span
+from outlast.handed import Handed
 from outlast.target import Target
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -28,6 +29,8 @@ class Settings:
     slots: int
     queues: tuple[str, ...] | None = None
     """Only these queues; None for all."""
+    handed: tuple[Handed, ...] = ()
+    """The queues whose jobs it does not run but publishes, through a child of its own."""
     grace: timedelta = timedelta(seconds=8)
     retention: timedelta = timedelta(days=7)
     lease: timedelta = timedelta(seconds=15)
@@ -37,16 +40,24 @@ class Settings:
     """Started by a server: leaves when that server is gone, and at once when another is on duty."""
     log_level: str = "INFO"
 
+    @property
+    def hands_all_over(self) -> bool:
+        """Whether it runs nothing itself."""
+        return any(each.queue is None for each in self.handed)
+
     def to_message(self) -> dict[str, Any]:
         fields = asdict(self)
-        return {name: span(it) if isinstance(it, timedelta) else it for name, it in fields.items()}
+        handed = [each.to_message() for each in self.handed]
+        told = {name: span(it) if isinstance(it, timedelta) else it for name, it in fields.items()}
+        return {**told, "handed": handed}
 
     @classmethod
     def from_message(cls, fields: dict[str, Any]) -> Settings:
         durations = {name: timedelta(microseconds=fields[name]) for name in ("grace", "retention", "lease")}
         queues = None if fields["queues"] is None else tuple(fields["queues"])
         target = Target.from_message(fields["target"])
-        return cls(**{**fields, **durations, "queues": queues, "target": target})
+        handed = tuple(map(Handed.from_message, fields["handed"]))
+        return cls(**{**fields, **durations, "queues": queues, "target": target, "handed": handed})
 
 
 def cores() -> int:

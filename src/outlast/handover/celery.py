@@ -1,0 +1,121 @@
+"""Handover to Celery: its workers, `celery -A main.celery_app worker -Q mail`, run the jobs of the queues they consume.
+
+Celery acknowledges a message before it runs it, and knows no retries of ours: what is lost with a worker is published
+again by the relay. Its time limits are lifted for our one task, as the jobs have limits of their own.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+try:
+    import celery
+    from celery import signals
+except ModuleNotFoundError as error:  # pragma: no cover
+    from outlast.errors import OptionRefused
+
+    raise OptionRefused("CeleryHandover needs Celery: pip install 'outlast[celery]'") from error
+
+from outlast.handed import message_id
+from outlast.handover.base import PATIENCE, BaseHandover, Publisher
+from outlast.job import Offered
+
+_TASK = "outlast.attempt"
+_YEARS = 10**8
+"""Seconds: none at all would mean the worker's own limits."""
+
+
+class CeleryHandover(BaseHandover):
+    """Hands queues over to the workers of a Celery app: `TaskQueue(app, handover=CeleryHandover(celery_app))`.
+
+    A queue has the same name there. `in_flight` messages of one queue may be under way at a time. One that no worker
+    has taken within `lease` is taken for lost, and published again. Raises OptionRefused.
+    """
+
+    engine: ClassVar[str] = "celery"
+
+    def __init__(
+        self, app: celery.Celery, *, in_flight: int = 100, lease: timedelta = timedelta(minutes=1)
+    ) -> None:
+        super().__init__(in_flight=in_flight, lease=lease)
+        self.app = app
+        self.task = app.task(
+            self.run,
+            name=_TASK,
+            ignore_result=True,
+            acks_late=False,
+            max_retries=0,
+            rate_limit=None,
+            serializer="json",
+            time_limit=_YEARS,
+            soft_time_limit=_YEARS,
+            typing=False,
+        )
+        self._follow_worker()
+
+    def publisher(self) -> Publisher:
+        return CeleryPublisher(self)
+
+    def _follow_worker(self) -> None:
+        """The worker's own process tells if it cannot reach the store; each of its processes leaves at its end."""
+        signals.worker_init.connect(lambda **_: self.begin(), weak=False)
+        signals.worker_process_shutdown.connect(lambda **_: self.leave(), weak=False)
+        signals.worker_shutdown.connect(lambda **_: self.leave(), weak=False)
+
+
+class CeleryPublisher(Publisher):
+    """A connection of the relay's own, whose patience is short whatever the app's settings say."""
+
+    def __init__(self, handover: CeleryHandover) -> None:
+        self._handover = handover
+        self._producer: Any = None
+
+    def publish(self, job: Offered) -> None:
+        self._handover.task.apply_async(
+            args=(job.id, job.attempt),
+            task_id=message_id(job.id, job.attempt),
+            queue=job.queue,
+            priority=_priority(job.priority, self._transport()),
+            producer=self._connected(),
+            retry=False,
+        )
+
+    def close(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                producer.connection.close()
+            except Exception:  # it is broken already
+                return
+
+    def _connected(self) -> Any:
+        if self._producer is None:
+            connection = self._handover.app.connection_for_write(
+                connect_timeout=PATIENCE,
+                transport_options={**self._handover.app.conf.broker_transport_options, **_OPTIONS},
+            )
+            self._producer = self._handover.app.amqp.Producer(connection, auto_declare=False)
+        return self._producer
+
+    def _transport(self) -> str:
+        driver: str = self._connected().connection.transport.driver_type
+        return driver
+
+
+_OPTIONS = {
+    "socket_timeout": PATIENCE,
+    "socket_connect_timeout": PATIENCE,
+    "retry_on_timeout": False,
+    "max_retries": 0,
+    "confirm_publish": True,
+    "read_timeout": PATIENCE,
+    "write_timeout": PATIENCE,
+}
+
+
+def _priority(priority: int, transport: str) -> int:
+    """In Celery's range: on Redis 0 goes first and 9 last, on RabbitMQ the other way round."""
+    if transport == "redis":
+        return 3 - 3 * max(-1, min(1, priority))
+    return max(0, min(9, priority))

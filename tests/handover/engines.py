@@ -1,0 +1,117 @@
+"""The engines with their brokers, each as a team runs it: its own app, its own worker command.
+
+shift = Shift(house, CELERY_ON_REDIS)    # writes the app, names a queue
+shift.relay()                            # a supervisor that hands everything over
+worker = shift.worker()                  # the engine's own command
+job = shift.add("app:work", {"value": 1})
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from outlast.handed import Handed
+from outlast.job import new_id
+from tests import brokers
+from tests.worker.harness import TASKS, House, Process
+
+_QUEUE = """queue = TaskQueue(store=f"sqlite:///{HERE / 'outlast.db'}")"""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An engine on a broker."""
+
+    engine: str
+    broker: str
+
+    def __str__(self) -> str:
+        return f"{self.engine}-{self.broker}"
+
+    @property
+    def url(self) -> str:
+        return brokers.redis_url() if self.broker == "redis" else brokers.rabbitmq_url()
+
+
+CELERY_ON_REDIS = Kind("celery", "redis")
+CELERY_ON_RABBITMQ = Kind("celery", "rabbitmq")
+KINDS = [CELERY_ON_REDIS, CELERY_ON_RABBITMQ]
+
+APPS = {
+    "celery": """
+from celery import Celery
+from outlast.handover import CeleryHandover
+
+celery_app = Celery("app", broker=os.environ["BROKER"])
+if os.environ["BROKER"].startswith("redis"):
+    celery_app.conf.broker_transport_options = {"global_keyprefix": os.environ["QUEUE"]}
+queue = TaskQueue(store=f"sqlite:///{HERE / 'outlast.db'}", handover=CeleryHandover(celery_app))
+""",
+}
+
+
+class Shift:
+    """One house whose jobs an engine's workers run, from a queue of its own."""
+
+    def __init__(self, house: House, kind: Kind, *, app: str = "", url: str | None = None) -> None:
+        self.house = house
+        self.kind = kind
+        self.queue = f"test-{new_id()}"
+        self.env = {"BROKER": url or kind.url, "QUEUE": self.queue}
+        assert _QUEUE in TASKS
+        house.write("app", TASKS.replace(_QUEUE, APPS[kind.engine]) + app)
+
+    def relay(
+        self, *, in_flight: int = 100, lease: timedelta = timedelta(seconds=3), **settings: Any
+    ) -> Process:
+        """A supervisor that hands every queue over."""
+        handed = Handed(queue=None, engine=self.kind.engine, in_flight=in_flight, lease=lease)
+        return self.house.worker(env=self.env, children=0, handed=(handed,), **settings)
+
+    def worker(self, *, processes: int = 1) -> Process:
+        """The engine's own worker command."""
+        return self.house.start(
+            [sys.executable, "-m", *self._command(processes)], env=self.env, process_group=0
+        )
+
+    def _command(self, processes: int) -> list[str]:
+        return [
+            *("celery", "-A", "app.celery_app", "worker", "-Q", self.queue, "-c", str(processes)),
+            *("--without-mingle", "--without-gossip", "-l", "info"),
+        ]
+
+    def add(self, task: str, arguments: Mapping[str, Any] | None = None, /, **options: Any) -> str:
+        return self.house.add(task, arguments, **{"queue": self.queue, **options})
+
+    def row(self, task: str, arguments: Mapping[str, Any] | None = None, /, **options: Any) -> Any:
+        return self.house.row(task, arguments, **{"queue": self.queue, **options})
+
+    def close(self) -> None:
+        """Take away what is left at the broker."""
+        if self.kind.broker == "redis":
+            _clean_redis(self.env["BROKER"], self.queue)
+        else:
+            _clean_rabbitmq(self.env["BROKER"], self.queue)
+
+
+def _clean_redis(url: str, name: str) -> None:
+    import redis
+
+    with redis.Redis.from_url(url) as client:
+        for key in client.scan_iter(f"*{name}*"):
+            client.delete(key)
+
+
+def _clean_rabbitmq(url: str, name: str) -> None:
+    import pika
+
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    channel = connection.channel()
+    for queue in (name, f"{name}.DQ", f"{name}.XQ"):
+        channel.queue_delete(queue)
+    channel.exchange_delete(name)
+    connection.close()
