@@ -39,7 +39,10 @@ class Kind:
 
 CELERY_ON_REDIS = Kind("celery", "redis")
 CELERY_ON_RABBITMQ = Kind("celery", "rabbitmq")
-KINDS = [CELERY_ON_REDIS, CELERY_ON_RABBITMQ]
+RQ = Kind("rq", "redis")
+DRAMATIQ_ON_REDIS = Kind("dramatiq", "redis")
+DRAMATIQ_ON_RABBITMQ = Kind("dramatiq", "rabbitmq")
+KINDS = [CELERY_ON_REDIS, CELERY_ON_RABBITMQ, RQ, DRAMATIQ_ON_REDIS, DRAMATIQ_ON_RABBITMQ]
 
 APPS = {
     "celery": """
@@ -51,6 +54,27 @@ if os.environ["BROKER"].startswith("redis"):
     celery_app.conf.broker_transport_options = {"global_keyprefix": os.environ["QUEUE"]}
 queue = TaskQueue(store=f"sqlite:///{HERE / 'outlast.db'}", handover=CeleryHandover(celery_app))
 """,
+    "rq": """
+from redis import Redis
+from outlast.handover import RQHandover
+
+redis = Redis.from_url(os.environ["BROKER"])
+queue = TaskQueue(store=f"sqlite:///{HERE / 'outlast.db'}", handover=RQHandover(redis))
+""",
+    "dramatiq": """
+import dramatiq
+from dramatiq.brokers.rabbitmq import RabbitmqBroker
+from dramatiq.brokers.redis import RedisBroker
+from outlast.handover import DramatiqHandover
+
+if os.environ["BROKER"].startswith("redis"):
+    broker = RedisBroker(url=os.environ["BROKER"], namespace=os.environ["QUEUE"])
+else:
+    broker = RabbitmqBroker(url=os.environ["BROKER"])
+dramatiq.set_broker(broker)
+queue = TaskQueue(store=f"sqlite:///{HERE / 'outlast.db'}", handover=DramatiqHandover(broker))
+broker.declare_queue(os.environ["QUEUE"])
+""",
 }
 
 
@@ -61,7 +85,7 @@ class Shift:
         self.house = house
         self.kind = kind
         self.queue = f"test-{new_id()}"
-        self.env = {"BROKER": url or kind.url, "QUEUE": self.queue}
+        self.env = {"BROKER": url or kind.url, "QUEUE": self.queue, "OUTLAST_APP": "app"}
         assert _QUEUE in TASKS
         house.write("app", TASKS.replace(_QUEUE, APPS[kind.engine]) + app)
 
@@ -79,10 +103,17 @@ class Shift:
         )
 
     def _command(self, processes: int) -> list[str]:
-        return [
-            *("celery", "-A", "app.celery_app", "worker", "-Q", self.queue, "-c", str(processes)),
-            *("--without-mingle", "--without-gossip", "-l", "info"),
-        ]
+        return {
+            "celery": [
+                *("celery", "-A", "app.celery_app", "worker", "-Q", self.queue, "-c", str(processes)),
+                *("--without-mingle", "--without-gossip", "-l", "info"),
+            ],
+            "rq": [
+                *("rq.cli", "worker", self.queue, "--url", self.env["BROKER"]),
+                *("-w", "outlast.handover.RQWorker"),
+            ],
+            "dramatiq": ["dramatiq", "app", "-Q", self.queue, "-p", str(processes), "-t", "4"],
+        }[self.kind.engine]
 
     def add(self, task: str, arguments: Mapping[str, Any] | None = None, /, **options: Any) -> str:
         return self.house.add(task, arguments, **{"queue": self.queue, **options})

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from outlast.handover.celery import CeleryHandover as CeleryHandover
+    from outlast.handover.dramatiq import DramatiqHandover as DramatiqHandover
+    from outlast.handover.rq import RQHandover as RQHandover
+    from outlast.handover.rq import RQWorker as RQWorker
 
-_HOME_OF = {"CeleryHandover": "outlast.handover.celery"}
+_HOME_OF = {
+    "CeleryHandover": "outlast.handover.celery",
+    "DramatiqHandover": "outlast.handover.dramatiq",
+    "RQHandover": "outlast.handover.rq",
+    "RQWorker": "outlast.handover.rq",
+}
 
 __all__ = sorted(_HOME_OF)  # noqa: PLE0605
 

@@ -11,13 +11,16 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import cast
 
 from outlast.handover.base import BaseHandover, Publisher
 from outlast.job import Offered
 from outlast.queue import TaskQueue
 from outlast.worker import child, sweeps
+
+_IDLE = 1.0
+"""Seconds after which an idle connection is closed: an old one may be dead, which would show only when it is used."""
 
 
 def main(descriptor: int) -> None:
@@ -86,7 +89,14 @@ class Outlet:
         self._thread.join()
 
     def _serve(self) -> None:
-        while (jobs := self._jobs.get()) is not None:
+        while True:
+            try:
+                jobs = self._jobs.get(timeout=_IDLE)
+            except Empty:
+                self._publisher.close()
+                jobs = self._jobs.get()
+            if jobs is None:
+                break
             self._publish(jobs)
         self._publisher.close()
 
