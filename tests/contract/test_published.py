@@ -40,6 +40,14 @@ def test_what_is_published_stays_queued_and_says_where_it_is(store, clock):
     assert record.published_until == to_instant(clock.now()) + LEASE
 
 
+def test_what_is_under_way_is_counted_apart(store):
+    put(store)
+    offered(store)
+    put(store)
+
+    assert {view: count for view, count in store.counts().items() if count} == {"published": 1, "ready": 1}
+
+
 def test_what_is_under_way_is_neither_offered_again_nor_claimed(store, clock):
     put(store)
     put(store)
@@ -258,9 +266,17 @@ def test_two_relays_share_the_jobs(store, twin):
 
 
 def test_a_worker_says_what_it_hands_over(store, clock):
-    record = worker_record("w3", clock, handed=("mail", None))
+    record = worker_record("w3", clock, handed=(MAIL, ALL))
     store.enter(record)
 
     assert store.workers()[-1] == record
     assert not record.serves("mail")
-    assert record.hands_over("anything")
+    assert (record.hands_over("mail"), record.hands_over("anything")) == (MAIL, ALL)
+
+
+def test_a_process_of_an_engine_is_a_worker_that_serves_no_queue(store, clock):
+    record = worker_record("w3", clock, queues=(), engine="celery")
+    store.enter(record)
+
+    assert store.workers()[-1] == record
+    assert not record.serves("default")

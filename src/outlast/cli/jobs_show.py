@@ -67,6 +67,7 @@ def _print_job(job: JobRecord, now: datetime) -> None:
             ("  started", "" if job.started_at is None else instant(job.started_at, now)),
             ("  ended", _ended(job, now)),
             ("  worker", job.worker or ""),
+            ("  engine", f"{job.engine}, as {job.engine_id}" if job.engine else ""),
             ("  reason", job.reason or ""),
             ("  error", job.error or ""),
             ("  note", job.note or ""),

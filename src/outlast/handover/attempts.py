@@ -126,7 +126,7 @@ class EngineProcess:
         self._running: dict[str, Attempt] = {}
         self._writer = Writer(queue.url, clock=queue.clock, dice=queue.dice)
         self._premises = Premises(queue.url)
-        self._membership = Membership(self._premises, queues=(), slots=_SLOTS, lease=_LEASE)
+        self._membership = Membership(self._premises, queues=(), engine=engine, slots=1, lease=_LEASE)
         self._keeper = Keeper(queue.url)
         self._bell = Bell(self._writer)
         self._is_over = threading.Event()

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from outlast.address import address_of, is_postgres
 from outlast.clock import Clock, SystemClock
 from outlast.errors import StoreUnusable
-from outlast.handed import Handed, is_among
+from outlast.handed import Handed
 from outlast.job import Attempt, Claimed, Ended, JobRecord, NewJob, Offered, State
 from outlast.lifecycle import Ending
 
@@ -43,16 +43,18 @@ class WorkerRecord:
     is_leaving: bool = False
     """It claims no more by itself."""
 
-    handed: tuple[str | None, ...] = ()
-    """The queues whose jobs it does not run but publishes to an engine; None stands for all."""
+    handed: tuple[Handed, ...] = ()
+    """The queues whose jobs it does not run but publishes to an engine."""
+    engine: str | None = None
+    """Whose process it is, if it is an engine's: it takes jobs by their messages alone, and serves no queue."""
 
     def serves(self, queue: str) -> bool:
         """Whether it takes jobs of this queue."""
-        return (self.queues is None or queue in self.queues) and not self.hands_over(queue)
+        return (self.queues is None or queue in self.queues) and self.hands_over(queue) is None
 
-    def hands_over(self, queue: str) -> bool:
-        """Whether it publishes the jobs of this queue to an engine."""
-        return is_among(queue, self.handed)
+    def hands_over(self, queue: str) -> Handed | None:
+        """How it hands this queue over; None if it does not."""
+        return next((each for each in self.handed if each.queue in (None, queue)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,8 @@ class Circumstances:
     """A child died with it: it runs alone."""
     is_paused: bool
     """Its queue is."""
+    in_flight: int
+    """Messages of its queue that are under way."""
     hands: tuple[Hand, ...]
     """Every worker that the store knows, dead ones too."""
 
@@ -330,7 +334,8 @@ class Store(Protocol):
         """Every job that is queued or running when this begins and still is when its turn comes, in no order."""
 
     def counts(self) -> dict[str, int]:
-        """How many jobs are in each view: scheduled, retrying, waiting, held, ready, running, and the ended states."""
+        """How many jobs are in each view: scheduled, retrying, waiting, held, published, ready, running, and
+        the ended states."""
 
 
 def store_url(url: str) -> str:

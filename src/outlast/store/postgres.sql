@@ -42,13 +42,14 @@ GROUP BY held_by
 
 -- name: enter
 INSERT INTO workers (id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving,
-    handed)
+    handed, engine)
 VALUES (:id, :host, :premises, :pid, :queues, :slots, :started_at, :lease_until, :room, :unknown, :leaving,
-    :handed)
+    :handed, :engine)
 ON CONFLICT (id) DO UPDATE
 SET host = excluded.host, premises = excluded.premises, pid = excluded.pid, queues = excluded.queues, slots = excluded.slots,
     started_at = excluded.started_at, lease_until = excluded.lease_until, room = excluded.room,
-    unknown = excluded.unknown, leaving = excluded.leaving, handed = excluded.handed
+    unknown = excluded.unknown, leaving = excluded.leaving, handed = excluded.handed,
+    engine = excluded.engine
 
 -- name: renew
 UPDATE workers SET lease_until = :until WHERE id = :worker
@@ -63,7 +64,7 @@ DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE 
 DELETE FROM workers WHERE id = :worker
 
 -- name: workers
-SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, handed
+SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, handed, engine
 FROM workers
 ORDER BY started_at, id
 
@@ -389,6 +390,7 @@ WHERE seq = ANY(CAST(:places AS bigint[])) AND (state = 'queued' OR state = 'run
 -- name: counts
 SELECT
     count(*) FILTER (WHERE state = 'queued' AND ready > 0),
+    count(*) FILTER (WHERE published_until > :now),
     count(*) FILTER (WHERE state = 'queued' AND held_by IS NOT NULL),
     count(*) FILTER (WHERE state = 'queued' AND held_by IS NULL AND waiting = 1),
     count(*) FILTER (WHERE state = 'queued' AND ready = 0 AND held_by IS NULL AND waiting = 0 AND run_at <= :now),

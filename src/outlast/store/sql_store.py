@@ -196,7 +196,8 @@ class SQLStore(ABC):
             "room": worker.room,
             "unknown": json.dumps(worker.unknown),
             "leaving": int(worker.is_leaving),
-            "handed": json.dumps(worker.handed),
+            "handed": json.dumps([each.to_message() for each in worker.handed]),
+            "engine": worker.engine,
         }
         with self._connection.own_transaction():
             self._connection.execute(self.SQL["enter"], row)
@@ -377,6 +378,7 @@ class SQLStore(ABC):
                 is_ready=place["ready"] > 0,
                 is_suspect=bool(place["suspect"]),
                 is_paused=bool(self._one(self.SQL["is_paused"], {"name": job.queue})),
+                in_flight=self._in_flight(job.queue),
                 hands=tuple(self._hand(worker, job, place) for worker in self.workers()),
             )
 
@@ -442,13 +444,14 @@ class SQLStore(ABC):
 
     def counts(self) -> dict[str, int]:
         (row,) = self._connection.read(self.SQL["counts"], {"now": self.clock.now()})
-        ready, held, waiting, due, scheduled, retrying, running, finished, failed, cancelled = row
+        ready, published, held, waiting, due, scheduled, retrying, running, finished, failed, cancelled = row
         return {
             "scheduled": scheduled,
             "retrying": retrying,
             "waiting": waiting,
             "held": held,
-            "ready": ready + due,
+            "published": published,
+            "ready": ready + due - published,
             "running": running,
             "succeeded": finished - failed - cancelled,
             "failed": failed,
@@ -523,7 +526,7 @@ class SQLStore(ABC):
         return sorted(name for name in names if handed.queue in (None, name))
 
     def _offer_from(self, queue: str, handed: Handed, now: int) -> list[Offered]:
-        room = handed.in_flight - self._one(self.SQL["in_flight"], {"queue": queue, "now": now})
+        room = handed.in_flight - self._in_flight(queue)
         told = {"queue": queue, "now": now, "engine": handed.engine, "lease": span(handed.lease)}
         rows: list[Row] = []
         for alone in (False, True):
@@ -624,6 +627,10 @@ class SQLStore(ABC):
 
     # ---- small reads and writes
 
+    def _in_flight(self, queue: str) -> int:
+        count: int = self._one(self.SQL["in_flight"], {"queue": queue, "now": self.clock.now()})
+        return count
+
     def _one(self, sql: str, parameters: Named = {}) -> Any:  # noqa: B006
         rows = self._connection.read(sql, parameters)
         return rows[0][0] if rows else None
@@ -712,7 +719,21 @@ def _storable(text: str | None) -> str | None:
 
 
 def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
-    worker, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, handed = row
+    (
+        worker,
+        host,
+        premises,
+        pid,
+        queues,
+        slots,
+        started_at,
+        lease_until,
+        room,
+        unknown,
+        leaving,
+        handed,
+        engine,
+    ) = row
     served = json.loads(queues)
     return WorkerRecord(
         id=worker,
@@ -726,7 +747,8 @@ def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
         room=room,
         unknown=tuple(json.loads(unknown)),
         is_leaving=bool(leaving),
-        handed=tuple(json.loads(handed)),
+        handed=tuple(map(Handed.from_message, json.loads(handed))),
+        engine=engine,
     )
 
 

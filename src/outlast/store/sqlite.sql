@@ -30,9 +30,9 @@ GROUP BY held_by
 
 -- name: enter
 INSERT OR REPLACE INTO workers (id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving,
-    handed)
+    handed, engine)
 VALUES (:id, :host, :premises, :pid, :queues, :slots, :started_at, :lease_until, :room, :unknown, :leaving,
-    :handed)
+    :handed, :engine)
 
 -- name: renew
 UPDATE workers SET lease_until = :until WHERE id = :worker
@@ -47,7 +47,7 @@ DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE 
 DELETE FROM workers WHERE id = :worker
 
 -- name: workers
-SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, handed
+SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, handed, engine
 FROM workers
 ORDER BY started_at, id
 
@@ -341,6 +341,7 @@ WHERE seq IN (SELECT value FROM json_each(:places)) AND (+state = 'queued' OR +s
 -- name: counts
 SELECT
     (SELECT count(*) FROM jobs WHERE ready > 0),
+    (SELECT count(*) FROM jobs WHERE published_until > :now),
     held, waiting, due, scheduled, retrying,
     (SELECT count(*) FROM jobs WHERE worker IS NOT NULL),
     (SELECT count(*) FROM jobs WHERE finished_at IS NOT NULL),

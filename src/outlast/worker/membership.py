@@ -14,6 +14,7 @@ from typing import NamedTuple
 from outlast import locks
 from outlast.clock import steady, to_instant
 from outlast.errors import StoreError
+from outlast.handed import Handed
 from outlast.job import new_id
 from outlast.premises import Premises
 from outlast.store import Store, WorkerRecord
@@ -42,7 +43,8 @@ class Membership:
         premises: Premises | None,
         *,
         queues: tuple[str, ...] | None,
-        handed: tuple[str | None, ...] = (),
+        handed: tuple[Handed, ...] = (),
+        engine: str | None = None,
         slots: int,
         lease: timedelta,
     ) -> None:
@@ -56,6 +58,7 @@ class Membership:
         self._premises = premises
         self._queues = queues
         self._handed = handed
+        self._engine = engine
         self._slots = slots
         self._lease = lease
         self._until = 0.0
@@ -85,6 +88,7 @@ class Membership:
             pid=os.getpid(),
             queues=self._queues,
             handed=self._handed,
+            engine=self._engine,
             slots=self._slots,
             started_at=now,
             lease_until=now + self._lease,

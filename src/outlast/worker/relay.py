@@ -38,14 +38,14 @@ class Relay:
     ) -> None:
         self.is_looking = True
         """Whether something may be due that was not at the last offer."""
-        self._handed = settings.handed
+        self._handed = settings.relayed
         self.nursery = Nursery(
             settings,
             worker,
             premises,
             selector,
             on_message,
-            children=1 if settings.handed else 0,
+            children=1 if settings.relayed else 0,
             module=_MODULE,
             lock_of=premises.relay,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class Settings:
     queues: tuple[str, ...] | None = None
     """Only these queues; None for all."""
     handed: tuple[Handed, ...] = ()
-    """The queues whose jobs it does not run but publishes, through a child of its own."""
+    """The queues whose jobs it does not run: an engine's workers do."""
     grace: timedelta = timedelta(seconds=8)
     retention: timedelta = timedelta(days=7)
     lease: timedelta = timedelta(seconds=15)
@@ -44,6 +44,18 @@ class Settings:
     def hands_all_over(self) -> bool:
         """Whether it runs nothing itself."""
         return any(each.queue is None for each in self.handed)
+
+    @property
+    def relayed(self) -> tuple[Handed, ...]:
+        """What it publishes itself: of what is handed over, the queues that it serves."""
+        if self.queues is None:
+            return self.handed
+        return tuple(
+            replace(each, queue=queue)
+            for queue in self.queues
+            for each in self.handed
+            if each.queue in (None, queue)
+        )
 
     def to_message(self) -> dict[str, Any]:
         fields = asdict(self)

@@ -61,7 +61,7 @@ class Supervisor:
         self._membership = Membership(
             self._premises,
             queues=settings.queues,
-            handed=tuple(each.queue for each in settings.handed),
+            handed=settings.relayed,
             slots=settings.children * settings.slots,
             lease=settings.lease,
         )

@@ -8,4 +8,5 @@ ALTER TABLE jobs
 
 CREATE INDEX jobs_published ON jobs (queue, published_until) WHERE published_until IS NOT NULL;
 
-ALTER TABLE workers ADD COLUMN handed text NOT NULL DEFAULT '[]';       -- JSON: the queues that it hands over, [null] for all
+ALTER TABLE workers ADD COLUMN handed text NOT NULL DEFAULT '[]';   -- JSON: the queues that it hands over, and how
+ALTER TABLE workers ADD COLUMN engine text;                         -- whose process it is, if an engine's

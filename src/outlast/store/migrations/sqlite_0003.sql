@@ -7,4 +7,5 @@ ALTER TABLE jobs ADD COLUMN published_until INTEGER     -- until when that messa
 
 CREATE INDEX jobs_published ON jobs (queue, published_until) WHERE published_until IS NOT NULL;
 
-ALTER TABLE workers ADD COLUMN handed TEXT NOT NULL DEFAULT '[]';       -- JSON: the queues that it hands over, [null] for all
+ALTER TABLE workers ADD COLUMN handed TEXT NOT NULL DEFAULT '[]';   -- JSON: the queues that it hands over, and how
+ALTER TABLE workers ADD COLUMN engine TEXT;                         -- whose process it is, if an engine's
