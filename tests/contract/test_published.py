@@ -208,6 +208,16 @@ def test_what_could_not_be_published_is_offered_again_at_once_and_costs_nothing(
     assert offered(store) == [job_id]
 
 
+def test_a_broker_that_may_have_forgotten_everything_gets_all_of_its_queue_again(store):
+    mail, rest = [put(store, queue="mail") for _ in range(3)], put(store, queue="rest")
+    offered(store)
+    claim(store, mail[0])
+
+    assert store.distrust("mail") == 2
+    assert offered(store) == mail[1:]
+    assert store.get(rest).view == "published"
+
+
 def test_what_is_taken_back_too_late_changes_nothing(store):
     job_id = put(store)
     offered(store)

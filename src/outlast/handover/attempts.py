@@ -25,13 +25,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
-from outlast import role
+from outlast import locks, role
 from outlast.clock import steady
 from outlast.errors import StoreError
 from outlast.handover.keeper import GOODBYE, Orders
-from outlast.job import Claimed, Ended, Outcome, Released
+from outlast.job import Claimed, Ended, Outcome, Released, new_id
 from outlast.premises import Premises
 from outlast.queue import TaskQueue
 from outlast.store import Settled, Store, open_store
@@ -51,18 +52,23 @@ _AGAIN = 0.5
 """Seconds until a store that failed is asked again."""
 _SLOTS = 1024
 """The engine says how many jobs it runs at once: this many threads are enough for any."""
-_UNSETTLED = "its process cannot be used any more"
 
 _log = logging.getLogger("outlast.worker")
 _starting = threading.Lock()
 _process: EngineProcess | None = None
+_command: str | None = None
+"""The lock of the engine's command: this process, or the one that it was forked from, holds it."""
 T = TypeVar("T")
 
 
 def begin(queue: TaskQueue) -> None:
     """This process is an engine's. From now on TaskQueue starts nothing here; a store out of reach is told."""
+    global _command
     role.enter_worker()
     role.has_imported()
+    lock = Premises(queue.url).command(new_id())
+    locks.acquire(lock)
+    _command = str(lock)
     try:
         store = open_store(queue.url, clock=queue.clock, create=False)
         try:
@@ -89,6 +95,8 @@ def leave() -> None:
     process, _process = _process, None
     if process is not None:
         process.leave()
+    if _command is not None:
+        locks.release(Path(_command), remove=True)
 
 
 def _process_for(queue: TaskQueue, engine: str) -> EngineProcess:
@@ -124,21 +132,21 @@ class EngineProcess:
         self._queue = queue
         self._engine = engine
         self._running: dict[str, Attempt] = {}
+        self._is_over = threading.Event()
+        self._channel = Inward(self._on_message)
+        self._enter_lifespan()
         self._writer = Writer(queue.url, clock=queue.clock, dice=queue.dice)
         self._premises = Premises(queue.url)
         self._membership = Membership(self._premises, queues=(), engine=engine, slots=1, lease=_LEASE)
         self._keeper = Keeper(queue.url)
         self._bell = Bell(self._writer)
-        self._is_over = threading.Event()
-        self._channel = Inward(self._on_message)
-        self._serve()
+        threading.Thread(target=self._watch, name="outlast-watch", daemon=True).start()
 
-    def _serve(self) -> None:
-        """Enter the lifespan. Raises what it raises."""
+    def _enter_lifespan(self) -> None:
+        """Raises what it raises."""
         serving = child.Child(self._channel, _SLOTS, self._queue, self._queue.url).serve()
         threading.Thread(target=self._loop, args=(serving,), name="outlast-loop", daemon=True).start()
         self._channel.ready.result()
-        threading.Thread(target=self._watch, name="outlast-watch", daemon=True).start()
 
     def _loop(self, serving: Any) -> None:
         try:
@@ -183,7 +191,7 @@ class EngineProcess:
         self._running[job.id] = running
         try:
             self._channel.put("run", [job])
-            with _timer(job.timeout, lambda: self._stop(job.id, TIMEOUT)):
+            with Timer(job.timeout, lambda: self._stop(job.id, TIMEOUT)):
                 return running.done.result()
         finally:
             self._running.pop(job.id, None)
@@ -278,11 +286,7 @@ def _settle(end: Ended, store: Store) -> Settled:
     return store.settle([end])[0]
 
 
-def _timer(timeout: int | None, late: Callable[[], None]) -> Any:
-    return _Timer(timeout, late)
-
-
-class _Timer:
+class Timer:
     """Calls `late` if what is inside takes longer than this (µs)."""
 
     def __init__(self, timeout: int | None, late: Callable[[], None]) -> None:
@@ -356,7 +360,7 @@ class Keeper:
         """Have this worker kept."""
         if self._process is None or self._process.poll() is not None:
             self._start()
-        self._write(Orders(url=self._url, worker=worker, lease=_LEASE).to_line())
+        self._write(Orders(url=self._url, worker=worker, lease=_LEASE, command=_command).to_line())
 
     def tend(self, worker: str) -> None:
         """Start another where it has died."""

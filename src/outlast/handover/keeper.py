@@ -3,6 +3,9 @@ interpreter, and frees its jobs when it is gone, whatever killed it.
 
 It has a pipe from that process, which closes with it; where a task has forked off another that keeps the pipe open, the
 lock tells. Orders come as lines of JSON: which worker to keep, or null, when it leaves by itself.
+
+Where the engine's command outlives a process that runs one job at a time (Celery's pool), the death is held against the
+job, as that of a child is anywhere. One that ends the command, too, is nobody's fault.
 """
 
 from __future__ import annotations
@@ -12,13 +15,15 @@ import os
 import select
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from outlast import locks
 from outlast.clock import span
 from outlast.errors import StoreError
+from outlast.job import Crashed, Ended
 from outlast.premises import Premises
 from outlast.store import Store, clock_of, open_store
 from outlast.store.link import ring
@@ -28,6 +33,8 @@ _LOOK = 0.5
 """Seconds between looks at the lock."""
 _AGAIN = 0.5
 """Seconds until a store that failed is asked again."""
+_WAKE = 0.3
+"""Seconds after a death until it is asked who else has died of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +44,11 @@ class Orders:
     url: str
     worker: str
     lease: timedelta
+    command: str | None = None
+    """The lock of the engine's command. If it is held when the process that is kept has died, that died alone."""
 
     def to_line(self) -> bytes:
-        return (
-            json.dumps({"url": self.url, "worker": self.worker, "lease": span(self.lease)}).encode() + b"\n"
-        )
+        return json.dumps({**asdict(self), "lease": span(self.lease)}).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Orders | None:
@@ -49,6 +56,7 @@ class Orders:
         return None if told is None else cls(**{**told, "lease": timedelta(microseconds=told["lease"])})
 
 
+_CRASH = Crashed("its process of the engine died", alone=True)
 GOODBYE = b"null\n"
 
 
@@ -77,6 +85,7 @@ class Keeper:
                 self._orders = Orders.from_line(line)
                 if self._orders is None:
                     return
+                locks.acquire(Premises(self._orders.url).keeper(self._orders.worker))
                 self._renew_at = time.monotonic() + self._orders.lease.total_seconds() / 3
             if self._is_gone():
                 break
@@ -114,6 +123,7 @@ class Keeper:
 
     def _free(self, orders: Orders) -> None:
         """Tried until the lease is over: then others do it."""
+        time.sleep(_WAKE)
         give_up = time.monotonic() + orders.lease.total_seconds()
         while True:
             try:
@@ -127,8 +137,11 @@ class Keeper:
 
     def _rescue(self, orders: Orders) -> None:
         store, premises = self._opened(orders), Premises(orders.url)
+        if orders.command is not None and not locks.is_free(Path(orders.command)):
+            store.settle([Ended(job_id, attempt, _CRASH) for job_id, attempt in store.running(orders.worker)])
         events.rescued(orders.worker, store.rescue(orders.worker))
         premises.worker(orders.worker).unlink(missing_ok=True)
+        locks.release(premises.keeper(orders.worker), remove=True)
         ring(premises.socket)
         store.announce()
 

@@ -246,6 +246,9 @@ class Store(Protocol):
     def unpublish(self, fences: Collection[tuple[str, int]]) -> None:
         """Take back that messages of these (id, attempt) are under way: they can be offered, or claimed, at once."""
 
+    def distrust(self, queue: str) -> int:
+        """Take every message of this queue that is under way for lost: its broker may have forgotten it. How many."""
+
     def claim_published(self, worker: str, job_id: str, attempt: int, *, engine: str) -> Claimed | None:
         """Take the job of a message, if it is queued and this is its next attempt: of many copies one gets it.
 

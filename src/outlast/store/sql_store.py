@@ -265,6 +265,10 @@ class SQLStore(ABC):
             for job_id, attempt in fences:
                 self._connection.execute(self.SQL["unpublish"], {"id": job_id, "attempt": attempt})
 
+    def distrust(self, queue: str) -> int:
+        with self._connection.own_transaction():
+            return self._connection.execute(self.SQL["distrust"], {"queue": queue}).rowcount
+
     def claim_published(self, worker: str, job_id: str, attempt: int, *, engine: str) -> Claimed | None:
         fence = {"id": job_id, "attempt": attempt}
         with self._connection.own_transaction():

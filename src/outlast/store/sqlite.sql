@@ -133,6 +133,9 @@ RETURNING -priority, run_at, seq, id, attempt + 1, task, queue, priority
 -- name: unpublish
 UPDATE jobs SET published_until = NULL WHERE id = :id AND attempt = :attempt - 1 AND published_until IS NOT NULL
 
+-- name: distrust
+UPDATE jobs SET published_until = NULL WHERE queue = :queue AND published_until IS NOT NULL
+
 -- name: claim_published
 UPDATE jobs
 SET state = 'running', ready = 0, attempt = attempt + 1, worker = :worker, started_at = :now, engine = :engine,

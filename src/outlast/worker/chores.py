@@ -70,6 +70,8 @@ def _has_left(
 
 def _rescue(store: Store, premises: Premises, worker: WorkerRecord) -> None:
     """No job is started beside a live orphan of its own: first its children must be gone."""
+    if worker.engine is not None and not locks.is_free(premises.keeper(worker.id)):
+        return  # its keeper knows more of how it died
     children = premises.children(worker.id)
     orphans = [locks.holder(child) for child in children]
     for orphan in orphans:

@@ -2,7 +2,8 @@
 
 The child knows the engine and its broker; this knows neither. A message is under way from the commit that offers its
 job. What the child could not publish, or died with, is taken back in the next commit, and its queue is left alone for a
-pause that grows: a broker that is away costs a job nothing but time.
+pause that grows: a broker that is away costs a job nothing but time. When it is back, what it had before is published
+again: it may have lost it.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class Relay:
         """Given to the child, which has not answered: the queue of each."""
         self._returned: dict[Fence, str] = {}
         """Not published."""
+        self._came_back: set[str] = set()
+        """Queues whose broker answers again: what it had before, it may have lost."""
         self._failures: dict[str, int] = {}
         self._resumes: dict[str, float] = {}
         """When a queue whose broker failed is tried again."""
@@ -66,11 +69,13 @@ class Relay:
     @property
     def has_returned(self) -> bool:
         """Whether there is something to `take_back`."""
-        return bool(self._returned)
+        return bool(self._returned or self._came_back)
 
     def take_back(self, store: Store) -> None:
-        """What was not published is under way no longer. Raises StoreError."""
+        """What was not published, or may have been forgotten, is under way no longer. Raises StoreError."""
         store.unpublish(list(self._returned))
+        for queue in self._came_back:
+            store.distrust(queue)
 
     def offer(self, store: Store) -> list[Offered]:
         """Jobs to publish. Raises StoreError."""
@@ -82,6 +87,7 @@ class Relay:
     def committed(self, offered: Sequence[Offered]) -> None:
         """What was taken back is; what was offered goes to the child."""
         self._returned.clear()
+        self._came_back.clear()
         if not offered:
             return
         self._under_way |= {(job.id, job.attempt): job.queue for job in offered}
@@ -107,6 +113,8 @@ class Relay:
             queue = self._under_way.pop(fence, None)
             if queue is not None and self._failures.pop(queue, 0):
                 events.broker_is_back(queue)
+                self._came_back.add(queue)
+                self.is_looking = True
 
     def _unsent(self, fences: Sequence[Fence], why: str) -> None:
         queues = {self._under_way[fence] for fence in fences if fence in self._under_way}
