@@ -19,6 +19,7 @@ from outlast.job import new_id
 from tests import brokers
 from tests.worker.harness import TASKS, House, Process
 
+_IMPORT = "from outlast.queue import TaskQueue"
 _QUEUE = """queue = TaskQueue(store=f"sqlite:///{HERE / 'outlast.db'}")"""
 
 
@@ -44,6 +45,46 @@ DRAMATIQ_ON_REDIS = Kind("dramatiq", "redis")
 DRAMATIQ_ON_RABBITMQ = Kind("dramatiq", "rabbitmq")
 KINDS = [CELERY_ON_REDIS, CELERY_ON_RABBITMQ, RQ, DRAMATIQ_ON_REDIS, DRAMATIQ_ON_RABBITMQ]
 
+IMPORTS = """
+from contextlib import asynccontextmanager
+from typing import Annotated
+from fastapi import Depends, FastAPI
+from outlast import Fail, Snooze, TaskQueue, in_worker
+
+
+@asynccontextmanager
+async def lifespan(app):
+    note("opened", in_worker=in_worker())
+    app.state.opened_in = os.getpid()
+    yield
+    note("closed")
+
+
+fastapi_app = FastAPI(lifespan=lifespan)
+"""
+
+MORE = """
+
+def get_doubled():
+    note("before")
+    yield 4
+    note("after")
+
+
+def depend(doubled: Annotated[int, Depends(get_doubled)], plus: int):
+    return doubled + plus
+
+
+def opened_in():
+    return fastapi_app.state.opened_in
+
+
+def snooze_once():
+    if current_job().attempt == 1:
+        raise Snooze(__import__("datetime").timedelta(milliseconds=10))
+    return current_job().attempt
+"""
+
 APPS = {
     "celery": """
 from celery import Celery
@@ -52,14 +93,14 @@ from outlast.handover import CeleryHandover
 celery_app = Celery("app", broker=os.environ["BROKER"])
 if os.environ["BROKER"].startswith("redis"):
     celery_app.conf.broker_transport_options = {"global_keyprefix": os.environ["QUEUE"]}
-queue = TaskQueue(store=f"sqlite:///{HERE / 'outlast.db'}", handover=CeleryHandover(celery_app))
+queue = TaskQueue(fastapi_app, handover=CeleryHandover(celery_app))
 """,
     "rq": """
 from redis import Redis
 from outlast.handover import RQHandover
 
 redis = Redis.from_url(os.environ["BROKER"])
-queue = TaskQueue(store=f"sqlite:///{HERE / 'outlast.db'}", handover=RQHandover(redis))
+queue = TaskQueue(fastapi_app, handover=RQHandover(redis))
 """,
     "dramatiq": """
 import dramatiq
@@ -72,7 +113,7 @@ if os.environ["BROKER"].startswith("redis"):
 else:
     broker = RabbitmqBroker(url=os.environ["BROKER"])
 dramatiq.set_broker(broker)
-queue = TaskQueue(store=f"sqlite:///{HERE / 'outlast.db'}", handover=DramatiqHandover(broker))
+queue = TaskQueue(fastapi_app, handover=DramatiqHandover(broker))
 broker.declare_queue(os.environ["QUEUE"])
 """,
 }
@@ -86,8 +127,9 @@ class Shift:
         self.kind = kind
         self.queue = f"test-{new_id()}"
         self.env = {"BROKER": url or kind.url, "QUEUE": self.queue, "OUTLAST_APP": "app"}
+        assert _IMPORT in TASKS
         assert _QUEUE in TASKS
-        house.write("app", TASKS.replace(_QUEUE, APPS[kind.engine]) + app)
+        house.write("app", TASKS.replace(_IMPORT, IMPORTS).replace(_QUEUE, APPS[kind.engine]) + MORE + app)
 
     def relay(
         self, *, in_flight: int = 100, lease: timedelta = timedelta(seconds=3), **settings: Any
@@ -114,6 +156,18 @@ class Shift:
             ],
             "dramatiq": ["dramatiq", "app", "-Q", self.queue, "-p", str(processes), "-t", "4"],
         }[self.kind.engine]
+
+    def publish(self, job: str, attempt: int) -> None:
+        """One more copy of a message."""
+        publishing = (
+            "import app, sys; from outlast.job import Offered; "
+            "app.queue.handover[None].publisher().publish(Offered(sys.argv[1], int(sys.argv[2]), '', sys.argv[3], 0))"
+        )
+        command = [sys.executable, "-c", publishing, job, str(attempt), self.queue]
+        assert self.house.start(command, env=self.env).wait() == 0, self.house.logs()
+
+    def chain(self, *rows: Any) -> list[str]:
+        return self.house.chain(rows)
 
     def add(self, task: str, arguments: Mapping[str, Any] | None = None, /, **options: Any) -> str:
         return self.house.add(task, arguments, **{"queue": self.queue, **options})
