@@ -9,10 +9,14 @@ job = shift.add("app:work", {"value": 1})
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+
+import pika
+import redis
 
 from outlast.handed import Handed
 from outlast.job import new_id
@@ -122,11 +126,14 @@ broker.declare_queue(os.environ["QUEUE"])
 class Shift:
     """One house whose jobs an engine's workers run, from a queue of its own."""
 
+    HOUR = timedelta(hours=1)
+
     def __init__(self, house: House, kind: Kind, *, app: str = "", url: str | None = None) -> None:
         self.house = house
         self.kind = kind
         self.queue = f"test-{new_id()}"
-        self.env = {"BROKER": url or kind.url, "QUEUE": self.queue, "OUTLAST_APP": "app"}
+        self.url = url or kind.url
+        self.env = {"BROKER": self.url, "QUEUE": self.queue, "OUTLAST_APP": "app"}
         assert _IMPORT in TASKS
         assert _QUEUE in TASKS
         house.write("app", TASKS.replace(_IMPORT, IMPORTS).replace(_QUEUE, APPS[kind.engine]) + MORE + app)
@@ -175,28 +182,57 @@ class Shift:
     def row(self, task: str, arguments: Mapping[str, Any] | None = None, /, **options: Any) -> Any:
         return self.house.row(task, arguments, **{"queue": self.queue, **options})
 
-    def close(self) -> None:
-        """Take away what is left at the broker."""
+    def messages(self) -> int:
+        """How many messages the broker has for the queue."""
+        if self.kind.broker == "redis":
+            return _count_in_redis(self.env["BROKER"], self.queue)
+        return _in_rabbitmq(self.env["BROKER"], lambda channel: _count_in_rabbitmq(channel, self.queue))
+
+    def wipe(self) -> None:
+        """The broker forgets what it has of this shift."""
         if self.kind.broker == "redis":
             _clean_redis(self.env["BROKER"], self.queue)
         else:
-            _clean_rabbitmq(self.env["BROKER"], self.queue)
+            _in_rabbitmq(self.env["BROKER"], lambda channel: channel.queue_purge(self.queue))
+
+    def close(self) -> None:
+        """Take away what is left at the broker."""
+        if self.kind.broker == "redis":
+            with suppress(redis.RedisError):
+                _clean_redis(self.url, self.queue)
+        else:
+            _in_rabbitmq(self.url, lambda channel: _clean_rabbitmq(channel, self.queue))
+
+
+def _count_in_redis(url: str, name: str) -> int:
+    with redis.Redis.from_url(url) as client:
+        keys = [key for key in client.scan_iter(f"*{name}*") if client.type(key) == b"list"]
+        return sum(client.llen(key) for key in keys)
 
 
 def _clean_redis(url: str, name: str) -> None:
-    import redis
-
     with redis.Redis.from_url(url) as client:
         for key in client.scan_iter(f"*{name}*"):
             client.delete(key)
 
 
-def _clean_rabbitmq(url: str, name: str) -> None:
-    import pika
-
+def _in_rabbitmq(url: str, work: Callable[[Any], Any]) -> Any:
     connection = pika.BlockingConnection(pika.URLParameters(url))
-    channel = connection.channel()
+    try:
+        return work(connection.channel())
+    finally:
+        connection.close()
+
+
+def _count_in_rabbitmq(channel: Any, name: str) -> int:
+    try:
+        count: int = channel.queue_declare(name, passive=True).method.message_count
+    except pika.exceptions.ChannelClosedByBroker:  # there is no such queue
+        return 0
+    return count
+
+
+def _clean_rabbitmq(channel: Any, name: str) -> None:
     for queue in (name, f"{name}.DQ", f"{name}.XQ"):
         channel.queue_delete(queue)
     channel.exchange_delete(name)
-    connection.close()

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from outlast import locks
 from outlast.address import is_postgres
-from outlast.clock import span
+from outlast.clock import span, to_micros
 from outlast.premises import Premises
 from outlast.store import Store, WorkerRecord
 from outlast.store.liveness import is_alive
@@ -70,7 +70,7 @@ def _has_left(
 
 def _rescue(store: Store, premises: Premises, worker: WorkerRecord) -> None:
     """No job is started beside a live orphan of its own: first its children must be gone."""
-    if worker.engine is not None and not locks.is_free(premises.keeper(worker.id)):
+    if worker.engine is not None and _is_kept(worker, store, premises):
         return  # its keeper knows more of how it died
     children = premises.children(worker.id)
     orphans = [locks.holder(child) for child in children]
@@ -82,6 +82,14 @@ def _rescue(store: Store, premises: Premises, worker: WorkerRecord) -> None:
     events.rescued(worker.id, store.rescue(worker.id))
     for path in (*children, premises.worker(worker.id)):
         path.unlink(missing_ok=True)
+
+
+def _is_kept(worker: WorkerRecord, store: Store, premises: Premises) -> bool:
+    """Whether its keeper lives, or may still be starting."""
+    lock = premises.keeper(worker.id)
+    if not lock.exists():
+        return to_micros(worker.lease_until) > store.clock.now()
+    return not locks.is_free(lock)
 
 
 def _are_free(children: list[Path], patience: float) -> bool:
