@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from outlast.clock import span
 
@@ -22,6 +22,8 @@ class Handed:
     """Messages of one queue that may be under way at a time."""
     lease: timedelta
     """How long a message may be under way before it is taken for lost."""
+    is_native: bool = False
+    """Whether its jobs are tasks of the engine's own: what the broker has of them is not published again."""
 
     def to_message(self) -> dict[str, Any]:
         return {**asdict(self), "lease": span(self.lease)}
@@ -29,6 +31,18 @@ class Handed:
     @classmethod
     def from_message(cls, fields: dict[str, Any]) -> Handed:
         return cls(**{**fields, "lease": timedelta(microseconds=fields["lease"])})
+
+
+class Native(NamedTuple):
+    """A function that is a task of an engine's own."""
+
+    engine: str
+    name: str
+    """What a job of it is called."""
+    func: Callable[..., Any]
+    """The plain function in it, which says what it takes."""
+    check: Callable[[tuple[Any, ...], dict[str, Any]], None]
+    """Raises LuggageRefused for arguments that its engine cannot carry."""
 
 
 class Handover(Protocol):
@@ -48,6 +62,9 @@ class Handover(Protocol):
 
     def know(self, name: str) -> None:
         """A queue of this name may get jobs."""
+
+    def native(self, func: Any) -> Native | None:
+        """What a function is to the engine; None if it is no task of its own."""
 
 
 def is_among(queue: str, names: Iterable[str | None]) -> bool:

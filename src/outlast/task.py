@@ -39,7 +39,7 @@ class Task(Generic[P, R]):
         update_wrapper(cast("Callable[P, R]", self), func)
         self.func = func
         self.queue = queue
-        self.call = Call(self, options)
+        self.call = self.call_with(options)
         """The task with its own options alone."""
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -47,7 +47,11 @@ class Task(Generic[P, R]):
 
     def options(self, **given: Unpack[GivenOptions]) -> Call[P, R]:
         """This task with other options for one call. Raises OptionRefused."""
-        return Call(self, self.call.settings.changed(given))
+        return self.call_with(self.call.settings.changed(given))
+
+    def call_with(self, settings: TaskOptions) -> Call[P, R]:
+        """This task with these options."""
+        return Call(self, settings)
 
     def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Commit one call of it; on disk when this returns. Raises LuggageRefused, NotConfirmed."""

@@ -6,13 +6,16 @@ An engine's own module says how a message is published, and which function of ou
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from datetime import timedelta
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from outlast.address import shown
-from outlast.errors import OptionRefused
+from outlast.errors import LuggageRefused, OptionRefused
+from outlast.handed import Native
 from outlast.handover import attempts
-from outlast.job import Offered
+from outlast.job import Erred, Offered, Outcome, Succeeded
+from outlast.luggage import pack_value
 from outlast.queue import TaskQueue
 
 PATIENCE = 2.0
@@ -24,6 +27,9 @@ class Publisher(Protocol):
 
     def publish(self, job: Offered) -> None:
         """Give the message of a job to the broker, within PATIENCE; raises whatever says that it has not got it."""
+
+    def publish_native(self, job: Offered, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Give a task of the engine's own to the broker, as its own client would. Raises as `publish` does."""
 
     def close(self) -> None:
         """Give up the connection: the next message makes a new one. Never raises."""
@@ -68,6 +74,22 @@ class BaseHandover(ABC):
         """A queue of this name may get jobs: for engines that must declare it."""
 
     @abstractmethod
+    def native(self, func: Any) -> Native | None:
+        """What a function is to the engine; None if it is no task of its own."""
+
+    @abstractmethod
+    def native_func(self, name: str) -> Callable[..., Any]:
+        """The plain function of a native task. Raises TaskUnknown."""
+
+    @abstractmethod
+    def tells_end(self, name: str) -> bool:
+        """Whether the engine keeps what becomes of this task of its own."""
+
+    @abstractmethod
+    def end_of(self, name: str, job_id: str, attempt: int) -> Outcome | None:
+        """What became of it; None while it does not tell."""
+
+    @abstractmethod
     def publisher(self) -> Publisher:
         """A way to the broker, not yet connected."""
 
@@ -84,3 +106,16 @@ class BaseHandover(ABC):
     def leave(self) -> None:
         """This process ends: leave the app's lifespan, and the store."""
         attempts.leave()
+
+
+def returned(value: Any) -> Outcome:
+    """The end of a native task that returned a value; one that cannot be kept is left with the engine."""
+    try:
+        return Succeeded(None if value is None else pack_value(value))
+    except LuggageRefused:
+        return Succeeded(None)
+
+
+def raised(error: str, traceback: str) -> Outcome:
+    """The end of a native task that failed for good: whether it was tried again was for its engine to say."""
+    return Erred(error, traceback, again=False)

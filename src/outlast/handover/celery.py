@@ -6,22 +6,29 @@ again by the relay. Its time limits are lifted for our one task, as the jobs hav
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, ClassVar
 
 try:
     import celery
-    from celery import signals
+    from celery import signals, states
+    from celery.backends.base import DisabledBackend
+    from kombu import serialization
+    from kombu.exceptions import EncodeError
 except ModuleNotFoundError as error:  # pragma: no cover
     from outlast.errors import OptionRefused
 
     raise OptionRefused("CeleryHandover needs Celery: pip install 'outlast[celery]'") from error
 
-from outlast.handed import message_id
-from outlast.handover.base import PATIENCE, BaseHandover, Publisher
-from outlast.job import Offered
+from outlast.errors import LuggageRefused, TaskUnknown
+from outlast.handed import Native, message_id
+from outlast.handover.base import PATIENCE, BaseHandover, Publisher, raised, returned
+from outlast.job import Offered, Outcome
 
 _TASK = "outlast.attempt"
+_OWN = "celery/"
 _YEARS = 10**8
 """Seconds: none at all would mean the worker's own limits."""
 
@@ -57,6 +64,35 @@ class CeleryHandover(BaseHandover):
     def publisher(self) -> Publisher:
         return CeleryPublisher(self)
 
+    def native(self, func: Any) -> Native | None:
+        if not isinstance(func, celery.Task) or func.app is not self.app:
+            return None
+        return Native(self.engine, f"{_OWN}{func.name}", func.run, partial(_check, self._named(func.name)))
+
+    def native_func(self, name: str) -> Callable[..., Any]:
+        func: Callable[..., Any] = self._named(name.removeprefix(_OWN)).run
+        return func
+
+    def tells_end(self, name: str) -> bool:
+        task = self._named(name.removeprefix(_OWN))
+        return not task.ignore_result and not isinstance(task.backend, DisabledBackend)
+
+    def end_of(self, name: str, job_id: str, attempt: int) -> Outcome | None:
+        result = self._named(name.removeprefix(_OWN)).AsyncResult(message_id(job_id, attempt))
+        state = result.state
+        if state == states.SUCCESS:
+            return returned(result.result)
+        if state in states.READY_STATES:
+            error = result.result
+            return raised(f"{type(error).__name__}: {error}", result.traceback or state)
+        return None
+
+    def _named(self, name: str) -> Any:
+        try:
+            return self.app.tasks[name]
+        except self.app.tasks.NotRegistered:
+            raise TaskUnknown(f"Celery's app has no task {name} in this code") from None
+
     def _follow_worker(self) -> None:
         """The worker's own process tells if it cannot reach the store; each of its processes leaves at its end."""
         signals.worker_init.connect(lambda **_: self.begin(), weak=False)
@@ -79,6 +115,17 @@ class CeleryPublisher(Publisher):
             priority=_priority(job.priority, self._transport()),
             producer=self._connected(),
             retry=False,
+        )
+
+    def publish_native(self, job: Offered, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        priority = {"priority": _priority(job.priority, self._transport())} if job.priority else {}
+        self._handover._named(job.task.removeprefix(_OWN)).apply_async(
+            args=args,
+            kwargs=kwargs,
+            task_id=message_id(job.id, job.attempt),
+            producer=self._connected(),
+            retry=False,
+            **priority,
         )
 
     def close(self) -> None:
@@ -119,3 +166,15 @@ def _priority(priority: int, transport: str) -> int:
     if transport == "redis":
         return 3 - 3 * max(-1, min(1, priority))
     return max(0, min(9, priority))
+
+
+def _check(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """By the serializer that will write them."""
+    serializer = task.serializer or task.app.conf.task_serializer
+    try:
+        serialization.dumps((args, kwargs), serializer=serializer)  # type: ignore[no-untyped-call]
+    except EncodeError as error:
+        raise LuggageRefused(
+            f"{task.name}() is a task of Celery's own, and its serializer ({serializer}) cannot carry this: {error}; "
+            "pass what it can carry, or make it a task of Outlast's"
+        ) from error

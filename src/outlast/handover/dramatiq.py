@@ -7,22 +7,26 @@ command: whatever starts it must start it again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, ClassVar, cast
 
-from outlast.errors import OptionRefused
+from outlast.errors import LuggageRefused, OptionRefused, TaskUnknown
 
 try:
     import dramatiq
     from dramatiq.middleware import Middleware, MiddlewareError
+    from dramatiq.results import ResultFailure, ResultMissing, Results
 except ModuleNotFoundError as error:  # pragma: no cover
     raise OptionRefused("DramatiqHandover needs Dramatiq: pip install 'outlast[dramatiq]'") from error
 
-from outlast.handed import message_id
-from outlast.handover.base import PATIENCE, BaseHandover, Publisher
-from outlast.job import Offered
+from outlast.handed import Native, message_id
+from outlast.handover.base import PATIENCE, BaseHandover, Publisher, raised, returned
+from outlast.job import Offered, Outcome
 
 _ACTOR = "outlast_attempt"
+_OWN = "dramatiq/"
 _OPTIONS = {"max_retries": 0, "time_limit": float("inf")}
 
 
@@ -54,6 +58,41 @@ class DramatiqHandover(BaseHandover):
 
     def publisher(self) -> Publisher:
         return DramatiqPublisher(self)
+
+    def native(self, func: Any) -> Native | None:
+        if not isinstance(func, dramatiq.Actor) or func.broker is not self.broker:
+            return None
+        return Native(self.engine, f"{_OWN}{func.actor_name}", func.fn, partial(_check, func))
+
+    def native_func(self, name: str) -> Callable[..., Any]:
+        return self.actor_of(name).fn
+
+    def tells_end(self, name: str) -> bool:
+        results = next((each for each in self.broker.middleware if isinstance(each, Results)), None)
+        stores = self.actor_of(name).options.get(
+            "store_results", results is not None and results.store_results
+        )
+        return results is not None and bool(stores)
+
+    def end_of(self, name: str, job_id: str, attempt: int) -> Outcome | None:
+        message: dramatiq.Message[Any] = (
+            self.actor_of(name).message().copy(message_id=message_id(job_id, attempt))
+        )
+        try:
+            return returned(message.get_result())
+        except ResultMissing:
+            return None
+        except ResultFailure as failure:
+            return raised(f"{failure.orig_exc_type}: {failure.orig_exc_msg}", str(failure))
+
+    def actor_of(self, name: str) -> dramatiq.Actor[..., Any]:
+        """The actor of a native task. Raises TaskUnknown."""
+        try:
+            return self.broker.get_actor(name.removeprefix(_OWN))
+        except dramatiq.ActorNotFound:
+            raise TaskUnknown(
+                f"Dramatiq's broker has no actor {name.removeprefix(_OWN)} in this code"
+            ) from None
 
 
 class Follower(Middleware):
@@ -122,6 +161,13 @@ class DramatiqPublisher(Publisher):
             )
         )
 
+    def publish_native(self, job: Offered, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        actor = self._handover.actor_of(job.task)
+        options = self._options(job) if job.priority else {}
+        message = actor.message_with_options(args=args, kwargs=kwargs, **options)
+        self._handover.attempts_made.allowed = 1
+        self._broker.enqueue(message.copy(message_id=message_id(job.id, job.attempt)))
+
     def _options(self, job: Offered) -> dict[str, Any]:
         most = getattr(self._broker, "max_priority", None)
         return {"broker_priority": max(0, min(most, job.priority))} if most else {}
@@ -131,3 +177,14 @@ class DramatiqPublisher(Publisher):
             self._broker.client.connection_pool.disconnect()
         else:
             del self._broker.connection
+
+
+def _check(actor: dramatiq.Actor[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """By the encoder that will write them."""
+    try:
+        actor.message_with_options(args=args, kwargs=kwargs).encode()
+    except Exception as error:  # whatever the encoder raises
+        raise LuggageRefused(
+            f"{actor.actor_name}() is an actor of Dramatiq's own, and its encoder cannot carry this: {error}; "
+            "pass what it can carry, or make it a task of Outlast's"
+        ) from error

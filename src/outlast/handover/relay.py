@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import cast
+from typing import Any, cast
 
-from outlast.handover.base import BaseHandover, Publisher
+from outlast.handover.base import BaseHandover
+from outlast.handover.natives import Natives, is_native
 from outlast.job import Offered
 from outlast.queue import TaskQueue
 from outlast.worker import child, sweeps
@@ -25,20 +26,22 @@ _IDLE = 1.0
 
 def main(descriptor: int) -> None:
     """Serve the supervisor at the other end of a socket until it says `quit` or goes away."""
-    child.begin(descriptor, lambda channel, orders, queue: Relay(channel, queue, orders["url"]).serve())
+    child.begin(descriptor, lambda channel, orders, queue: Relay(channel, queue, orders).serve())
 
 
 class Relay:
     """Publishes what the supervisor sends."""
 
-    def __init__(self, channel: child.Channel, queue: TaskQueue, url: str) -> None:
+    def __init__(self, channel: child.Channel, queue: TaskQueue, orders: dict[str, Any]) -> None:
         self._channel = channel
         self._queue = queue
-        self._may_sweep = queue.url == url
+        self._may_sweep = queue.url == orders["url"]
+        self._natives = Natives(queue, orders["worker"])
         self._outlets: dict[int, Outlet] = {}
 
     def serve(self) -> None:
         """Until told to quit; what was sent before is published."""
+        self._natives.watch()
         self._channel.send("ready")
         while True:
             verb, *rest = self._channel.receive()
@@ -62,7 +65,7 @@ class Relay:
 
     def _outlet(self, handover: BaseHandover) -> Outlet:
         if id(handover) not in self._outlets:
-            self._outlets[id(handover)] = Outlet(self._channel, handover.publisher())
+            self._outlets[id(handover)] = Outlet(self._channel, handover, self._natives)
         return self._outlets[id(handover)]
 
     def _unsent(self, jobs: Sequence[Offered], why: str) -> None:
@@ -72,9 +75,11 @@ class Relay:
 class Outlet:
     """The way to one broker, with the thread that goes it."""
 
-    def __init__(self, channel: child.Channel, publisher: Publisher) -> None:
+    def __init__(self, channel: child.Channel, handover: BaseHandover, natives: Natives) -> None:
         self._channel = channel
-        self._publisher = publisher
+        self._handover = handover
+        self._natives = natives
+        self._publisher = handover.publisher()
         self._jobs: SimpleQueue[Sequence[Offered] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="outlast-outlet", daemon=True)
         self._thread.start()
@@ -104,7 +109,10 @@ class Outlet:
         """One after the other. Where one fails the rest is not tried: each would wait as long."""
         for number, job in enumerate(jobs):
             try:
-                self._publisher.publish(job)
+                if is_native(job):
+                    self._natives.publish(self._publisher, self._handover, job)
+                else:
+                    self._publisher.publish(job)
             except Exception as error:
                 self._publisher.close()
                 self._tell("sent", jobs[:number])

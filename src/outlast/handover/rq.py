@@ -8,29 +8,37 @@ start it again.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
-from typing import Any, ClassVar
+from functools import cache, partial
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
 
-from outlast.errors import AppNotFound, OptionRefused
+from outlast.errors import AppNotFound, LuggageRefused, OptionRefused, TaskUnknown
 
 try:
     import redis
     import rq
+    from rq.exceptions import NoSuchJobError
+    from rq.job import JobStatus
+    from rq.utils import import_attribute
     from rq.worker import SimpleWorker
 except ModuleNotFoundError as error:  # pragma: no cover
     raise OptionRefused("RQHandover needs RQ: pip install 'outlast[rq]'") from error
 
-from outlast.handed import message_id
+from outlast.handed import Native, message_id
 from outlast.handover import attempts
-from outlast.handover.base import BaseHandover, Publisher
+from outlast.handover.base import BaseHandover, Publisher, raised, returned
 from outlast.handover.redis_client import impatient
-from outlast.job import Offered
+from outlast.job import Offered, Outcome
 from outlast.queue import TaskQueue
 from outlast.target import Target
 from outlast.worker.app import find_queue
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _ENGINE = "rq"
+_OWN = "rq/"
 _APP = "OUTLAST_APP"
 _KEPT = 3600
 """Seconds for which RQ remembers what was abandoned: the store does so for longer."""
@@ -55,6 +63,41 @@ class RQHandover(BaseHandover):
     def publisher(self) -> Publisher:
         return RQPublisher(self.connection)
 
+    def rq_function(self, func: Callable[P, R], *, queue: str = "default") -> RQFunction[P, R]:
+        """A function as RQ's own workers run it, from one of RQ's queues: `add_task(handover.rq_function(f), …)`."""
+        return RQFunction(func, queue, self)
+
+    def native(self, func: Any) -> Native | None:
+        if not isinstance(func, RQFunction) or func.handover is not self:
+            return None
+        name = f"{_OWN}{func.queue}/{func.func.__module__}.{func.func.__qualname__}"
+        return Native(self.engine, name, func.func, partial(_check, func.func))
+
+    def native_func(self, name: str) -> Callable[..., Any]:
+        _, path = queue_and_path(name)
+        try:
+            func: Callable[..., Any] = import_attribute(path)
+        except Exception as error:
+            raise TaskUnknown(f"{path} cannot be imported: {error}") from error
+        return func
+
+    def tells_end(self, name: str) -> bool:
+        return True
+
+    def end_of(self, name: str, job_id: str, attempt: int) -> Outcome | None:
+        try:
+            job = rq.job.Job.fetch(message_id(job_id, attempt), connection=self.connection)
+        except NoSuchJobError:
+            return None
+        status = job.get_status()
+        if status == JobStatus.FINISHED:
+            return returned(job.return_value())
+        if status in (JobStatus.FAILED, JobStatus.STOPPED, JobStatus.CANCELED):
+            result = job.latest_result()
+            text = (result.exc_string if result else None) or str(status)
+            return raised(text.strip().splitlines()[-1], text)
+        return None
+
 
 class RQPublisher(Publisher):
     """A connection of the relay's own, whose patience is short."""
@@ -74,8 +117,45 @@ class RQPublisher(Publisher):
             failure_ttl=_KEPT,
         )
 
+    def publish_native(self, job: Offered, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        queue, path = queue_and_path(job.task)
+        rq.Queue(queue, connection=self._connection).enqueue_call(
+            path,
+            args=args,
+            kwargs=kwargs,
+            job_id=message_id(job.id, job.attempt),
+            at_front=job.priority > 0,
+            result_ttl=_KEPT,
+        )
+
     def close(self) -> None:
         self._connection.connection_pool.disconnect()
+
+
+@dataclass(frozen=True, slots=True)
+class RQFunction(Generic[P, R]):
+    """A function of RQ's own, with the queue that it goes to."""
+
+    func: Callable[P, R]
+    queue: str
+    handover: RQHandover
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.func(*args, **kwargs)
+
+
+def queue_and_path(name: str) -> tuple[str, str]:
+    """Of a native task: RQ's queue, and where the function is imported from."""
+    queue, _, path = name.removeprefix(_OWN).rpartition("/")
+    return queue, path
+
+
+def _check(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """RQ pickles: what Outlast can carry, it can."""
+    if "." in func.__qualname__:
+        raise LuggageRefused(
+            f"RQ imports functions by their names, and {func.__qualname__} is not a function of a module"
+        )
 
 
 # ---- in RQ's own processes

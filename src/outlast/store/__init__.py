@@ -246,6 +246,12 @@ class Store(Protocol):
     def unpublish(self, fences: Collection[tuple[str, int]]) -> None:
         """Take back that messages of these (id, attempt) are under way: they can be offered, or claimed, at once."""
 
+    def entrust(self, job_id: str, attempt: int, until: timedelta, *, note: str) -> None:
+        """A message has been given to an engine as a task of its own, whose end it will tell: wait so long from now."""
+
+    def entrusted(self, queue: str, *, limit: int = 1000) -> list[tuple[str, int, str]]:
+        """(id, attempt, task) of this queue's messages that are under way, those first that end first."""
+
     def distrust(self, queue: str) -> int:
         """Take every message of this queue that is under way for lost: its broker may have forgotten it. How many."""
 

@@ -174,6 +174,13 @@ RETURNING -priority, run_at, jobs.seq, id, attempt + 1, task, queue, priority
 -- name: unpublish
 UPDATE jobs SET published_until = NULL WHERE id = :id AND attempt = :attempt - 1 AND published_until IS NOT NULL
 
+-- name: entrust
+UPDATE jobs SET published_until = :until, note = :note
+WHERE id = :id AND attempt = :attempt - 1 AND published_until IS NOT NULL
+
+-- name: entrusted
+SELECT id, attempt + 1, task FROM jobs WHERE queue = :queue AND published_until > :now ORDER BY published_until LIMIT :limit
+
 -- name: distrust
 UPDATE jobs SET published_until = NULL WHERE queue = :queue AND published_until IS NOT NULL
 
@@ -390,10 +397,12 @@ SELECT id, task, luggage, state = 'running'
 FROM jobs
 WHERE seq = ANY(CAST(:places AS bigint[])) AND (state = 'queued' OR state = 'running')
 
+-- name: count_published
+SELECT count(*) FROM jobs WHERE published_until > :now
+
 -- name: counts
 SELECT
     count(*) FILTER (WHERE state = 'queued' AND ready > 0),
-    count(*) FILTER (WHERE published_until > :now),
     count(*) FILTER (WHERE state = 'queued' AND held_by IS NOT NULL),
     count(*) FILTER (WHERE state = 'queued' AND held_by IS NULL AND waiting = 1),
     count(*) FILTER (WHERE state = 'queued' AND ready = 0 AND held_by IS NULL AND waiting = 0 AND run_at <= :now),

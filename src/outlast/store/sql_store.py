@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from outlast import lifecycle
 from outlast.clock import Clock, span, to_instant, to_micros
-from outlast.errors import JobNotFound
+from outlast.errors import JobNotFound, StoreError
 from outlast.handed import Handed, is_among
 from outlast.job import (
     Attempt,
@@ -265,6 +265,18 @@ class SQLStore(ABC):
             for job_id, attempt in fences:
                 self._connection.execute(self.SQL["unpublish"], {"id": job_id, "attempt": attempt})
 
+    def entrust(self, job_id: str, attempt: int, until: timedelta, *, note: str) -> None:
+        told = {"id": job_id, "attempt": attempt, "until": self.clock.now() + span(until), "note": note}
+        with self._connection.own_transaction():
+            self._connection.execute(self.SQL["entrust"], told)
+
+    def entrusted(self, queue: str, *, limit: int = 1000) -> list[tuple[str, int, str]]:
+        parameters = {"queue": queue, "now": self.clock.now(), "limit": limit}
+        return [
+            (job_id, attempt, task)
+            for job_id, attempt, task in self._connection.read(self.SQL["entrusted"], parameters)
+        ]
+
     def distrust(self, queue: str) -> int:
         with self._connection.own_transaction():
             return self._connection.execute(self.SQL["distrust"], {"queue": queue}).rowcount
@@ -447,8 +459,10 @@ class SQLStore(ABC):
                 yield LiveJob(job_id, task, luggage, bool(is_running))
 
     def counts(self) -> dict[str, int]:
-        (row,) = self._connection.read(self.SQL["counts"], {"now": self.clock.now()})
-        ready, published, held, waiting, due, scheduled, retrying, running, finished, failed, cancelled = row
+        now = {"now": self.clock.now()}
+        (row,) = self._connection.read(self.SQL["counts"], now)
+        published = self._count_published(now)
+        ready, held, waiting, due, scheduled, retrying, running, finished, failed, cancelled = row
         return {
             "scheduled": scheduled,
             "retrying": retrying,
@@ -461,6 +475,14 @@ class SQLStore(ABC):
             "failed": failed,
             "cancelled": cancelled,
         }
+
+    def _count_published(self, now: Named) -> int:
+        """None in a store whose schema is older than that."""
+        try:
+            count: int = self._one(self.SQL["count_published"], now)
+        except StoreError:
+            return 0
+        return count
 
     # ---- what surrounds a job, in steps
 

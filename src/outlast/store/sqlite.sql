@@ -133,6 +133,13 @@ RETURNING -priority, run_at, seq, id, attempt + 1, task, queue, priority
 -- name: unpublish
 UPDATE jobs SET published_until = NULL WHERE id = :id AND attempt = :attempt - 1 AND published_until IS NOT NULL
 
+-- name: entrust
+UPDATE jobs SET published_until = :until, note = :note
+WHERE id = :id AND attempt = :attempt - 1 AND published_until IS NOT NULL
+
+-- name: entrusted
+SELECT id, attempt + 1, task FROM jobs WHERE queue = :queue AND published_until > :now ORDER BY published_until LIMIT :limit
+
 -- name: distrust
 UPDATE jobs SET published_until = NULL WHERE queue = :queue AND published_until IS NOT NULL
 
@@ -341,10 +348,12 @@ SELECT id, task, luggage, state = 'running'
 FROM jobs
 WHERE seq IN (SELECT value FROM json_each(:places)) AND (+state = 'queued' OR +state = 'running')
 
+-- name: count_published
+SELECT count(*) FROM jobs WHERE published_until > :now
+
 -- name: counts
 SELECT
     (SELECT count(*) FROM jobs WHERE ready > 0),
-    (SELECT count(*) FROM jobs WHERE published_until > :now),
     held, waiting, due, scheduled, retrying,
     (SELECT count(*) FROM jobs WHERE worker IS NOT NULL),
     (SELECT count(*) FROM jobs WHERE finished_at IS NOT NULL),

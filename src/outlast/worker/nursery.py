@@ -130,6 +130,7 @@ class Nursery:
             "target": self._settings.target.to_message(),
             "slots": self._settings.slots,
             "lock": str(child.lock),
+            "worker": self.worker,
         }
         try:
             child.start(self._selector, orders, self._on_message, self._module)

@@ -40,6 +40,7 @@ class Relay:
         self.is_looking = True
         """Whether something may be due that was not at the last offer."""
         self._handed = settings.relayed
+        self._natives = {each.queue for each in settings.relayed if each.is_native}
         self.nursery = Nursery(
             settings,
             worker,
@@ -113,8 +114,9 @@ class Relay:
             queue = self._under_way.pop(fence, None)
             if queue is not None and self._failures.pop(queue, 0):
                 events.broker_is_back(queue)
-                self._came_back.add(queue)
-                self.is_looking = True
+                if queue not in self._natives:
+                    self._came_back.add(queue)
+                    self.is_looking = True
 
     def _unsent(self, fences: Sequence[Fence], why: str) -> None:
         queues = {self._under_way[fence] for fence in fences if fence in self._under_way}
