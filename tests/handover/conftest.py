@@ -19,12 +19,14 @@ PLACES: list[tuple[Kind, Place]] = [
 
 
 @contextmanager
-def opened(kind: Kind, place: Place, folder: Path, url: str | None = None) -> Iterator[Shift]:
+def opened(
+    kind: Kind, place: Place, folder: Path, *, url: str | None = None, app: str = ""
+) -> Iterator[Shift]:
     """A shift in a house of its own; whatever it has started or left behind is gone at the end."""
     with ExitStack() as stack:
         house = House(folder, stack.enter_context(place(folder)))
         stack.callback(house.close)
-        shift = Shift(house, kind, url=url)
+        shift = Shift(house, kind, url=url, app=app)
         stack.callback(shift.close)
         stack.callback(house.close)
         yield shift
