@@ -10,6 +10,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar
+from weakref import WeakSet
+
+from outlast.errors import LuggageRefused, OptionRefused, TaskUnknown
 
 try:
     import celery
@@ -17,18 +20,16 @@ try:
     from celery.backends.base import DisabledBackend
     from kombu import serialization
     from kombu.exceptions import EncodeError
-except ModuleNotFoundError as error:  # pragma: no cover
-    from outlast.errors import OptionRefused
-
+except ModuleNotFoundError as error:
     raise OptionRefused("CeleryHandover needs Celery: pip install 'outlast[celery]'") from error
 
-from outlast.errors import LuggageRefused, TaskUnknown
 from outlast.handed import Native, message_id
 from outlast.handover.base import PATIENCE, BaseHandover, Publisher, raised, returned
 from outlast.job import Offered, Outcome
 
 _TASK = "outlast.attempt"
 _OWN = "celery/"
+_handed: WeakSet[celery.Celery] = WeakSet()
 _YEARS = 10**8
 """Seconds: none at all would mean the worker's own limits."""
 
@@ -46,10 +47,17 @@ class CeleryHandover(BaseHandover):
         self, app: celery.Celery, *, in_flight: int = 100, lease: timedelta = timedelta(minutes=1)
     ) -> None:
         super().__init__(in_flight=in_flight, lease=lease)
+        if app in _handed:
+            raise OptionRefused(
+                "this Celery app has a CeleryHandover already: one may stand for many queues, "
+                'handover={"mail": it, "reports": it}'
+            )
+        _handed.add(app)
         self.app = app
         self.task = app.task(
             self.run,
             name=_TASK,
+            shared=False,
             ignore_result=True,
             acks_late=False,
             max_retries=0,

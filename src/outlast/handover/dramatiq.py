@@ -18,7 +18,7 @@ try:
     import dramatiq
     from dramatiq.middleware import Middleware, MiddlewareError
     from dramatiq.results import ResultFailure, ResultMissing, Results
-except ModuleNotFoundError as error:  # pragma: no cover
+except ModuleNotFoundError as error:
     raise OptionRefused("DramatiqHandover needs Dramatiq: pip install 'outlast[dramatiq]'") from error
 
 from outlast.handed import Native, message_id

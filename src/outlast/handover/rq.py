@@ -23,7 +23,7 @@ try:
     from rq.job import JobStatus
     from rq.utils import import_attribute
     from rq.worker import SimpleWorker
-except ModuleNotFoundError as error:  # pragma: no cover
+except ModuleNotFoundError as error:
     raise OptionRefused("RQHandover needs RQ: pip install 'outlast[rq]'") from error
 
 from outlast.handed import Native, message_id
