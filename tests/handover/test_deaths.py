@@ -114,3 +114,12 @@ def _keepers(house):
         for pid in house.everybody()
         if b"outlast.handover\0keep" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
+
+
+@pytest.mark.parametrize("shift", [CELERY_ON_REDIS, RQ, DRAMATIQ_ON_REDIS], ids=str, indirect=True)
+def test_a_worker_that_cannot_reach_its_store_says_so_at_its_start(shift):
+    """Such as one that was started in another folder, where `sqlite:///outlast.db` is another file."""
+    shift.env["OUTLAST_STORE"] = "sqlite:////nowhere/outlast.db"
+    worker = shift.worker()
+
+    assert "/nowhere/outlast.db" in shift.house.logged(worker, "cannot reach the store")

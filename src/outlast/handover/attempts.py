@@ -66,17 +66,22 @@ def begin(queue: TaskQueue) -> None:
     global _command
     role.enter_worker()
     role.has_imported()
-    lock = Premises(queue.url).command(new_id())
-    locks.acquire(lock)
-    _command = str(lock)
     try:
-        store = open_store(queue.url, clock=queue.clock, create=False)
-        try:
-            store.workers()
-        finally:
-            store.close()
+        require_store(queue)
+        lock = Premises(queue.url).command(new_id())
+        locks.acquire(lock)
+        _command = str(lock)
     except StoreError as error:
         _log.error("this worker cannot reach the store, so it runs no job of Outlast's: %s", error)
+
+
+def require_store(queue: TaskQueue) -> None:
+    """Raises StoreError where it is not there: a worker makes none, least of all in a folder of its own."""
+    store = open_store(queue.url, clock=queue.clock, create=False)
+    try:
+        store.workers()
+    finally:
+        store.close()
 
 
 def run(queue: TaskQueue, engine: str, job_id: str, attempt: int) -> None:
@@ -129,6 +134,7 @@ class EngineProcess:
     def __init__(self, queue: TaskQueue, engine: str) -> None:
         role.enter_worker()
         role.has_imported()
+        require_store(queue)
         self._queue = queue
         self._engine = engine
         self._running: dict[str, Attempt] = {}
