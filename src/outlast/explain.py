@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from outlast.handed import Handed
 from outlast.job import JobRecord, State
 from outlast.store import MOST_AHEAD, Circumstances, Hand, Store
 from outlast.store.liveness import is_alive
@@ -29,6 +30,7 @@ class Why(StrEnum):
     NO_WORKER = "no_worker"
     UNKNOWN_TASK = "unknown_task"
     MISFIT = "misfit"
+    PUBLISHED = "published"
     NOT_READY = "not_ready"
     NO_SLOT = "no_slot"
     ALONE = "alone"
@@ -139,6 +141,17 @@ def _not_due(job: JobRecord) -> Explanation:
 def _of_the_workers(around: Circumstances) -> Iterator[Explanation]:
     """From those who serve its queue to those with its task, a child, a slot: where nobody is left is the reason."""
     job = around.job
+    if _is_published(around):
+        yield _published(job)
+        return
+    relays = [
+        handed
+        for hand in around.hands
+        if not hand.worker.is_leaving and (handed := hand.worker.hands_over(job.queue))
+    ]
+    if relays:
+        yield from _of_the_relays(around, relays)
+        return
     serving = [hand for hand in around.hands if hand.worker.serves(job.queue) and not hand.worker.is_leaving]
     knowing = [hand for hand in serving if job.task not in hand.worker.unknown]
     fitting = [hand for hand in knowing if job.id not in hand.worker.unknown]
@@ -155,6 +168,31 @@ def _of_the_workers(around: Circumstances) -> Iterator[Explanation]:
         yield _alone(min(hand.ahead for hand in ready))
     elif all(hand.ahead >= _free(hand) for hand in ready):
         yield _no_slot(ready)
+
+
+def _is_published(around: Circumstances) -> bool:
+    until = around.job.published_until
+    return until is not None and until > around.now
+
+
+def _published(job: JobRecord) -> Explanation:
+    return Explanation(
+        why=Why.PUBLISHED,
+        text=f"Its message is with the broker of {job.engine}, as {job.engine_id}, and no worker of {job.engine} has "
+        "taken it yet. If none does, it is published again.",
+        until=job.published_until,
+    )
+
+
+def _of_the_relays(around: Circumstances, relays: Sequence[Handed]) -> Iterator[Explanation]:
+    """It is published with the next look, if there is room for it."""
+    most = max(handed.in_flight for handed in relays)
+    if around.in_flight >= most:
+        whose = _counted(around.in_flight, "message")
+        yield Explanation(
+            why=Why.NO_SLOT,
+            text=f"{whose} of its queue may be under way to {relays[0].engine} at a time, and as many are.",
+        )
 
 
 def _no_worker(job: JobRecord, others: Sequence[Hand]) -> Explanation:

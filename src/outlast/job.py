@@ -100,6 +100,16 @@ def described(jobs: Sequence[NewJob]) -> str:
     return ", ".join(f"{job.task} ({job.id})" for job in jobs)
 
 
+class Offered(NamedTuple):
+    """A job as the relay gets it, to publish: the fence that its message bears, and where it goes."""
+
+    id: str
+    attempt: int
+    task: str
+    queue: str
+    priority: int
+
+
 # ---- outcomes: what one attempt came to ----------------------------------------------------------------------------
 
 
@@ -268,7 +278,7 @@ class JobRecord:
     priority: int
     state: State
     view: str
-    """The finer word: scheduled, retrying, waiting, held if queued; cancelling if running; else the state."""
+    """The finer word: scheduled, retrying, waiting, held, published if queued; cancelling if running."""
     attempt: int
     failures: int
     max_attempts: int
@@ -292,6 +302,14 @@ class JobRecord:
     """Whose it is for those who ask over HTTP; None: nobody's."""
     progress: Progress | None
     """What its latest attempt said of itself, if it did."""
+    engine: str | None = None
+    """Whose workers run it, or ran it last: celery, rq, dramatiq; None for Outlast's own."""
+    engine_id: str | None = None
+    """The id of its last message there."""
+    published_at: datetime | None = None
+    """When its last message was first given to the engine's broker."""
+    published_until: datetime | None = None
+    """While its message is under way: when that is taken for lost, and published again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

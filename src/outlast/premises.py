@@ -5,6 +5,9 @@
     server.ID.lock       a server that holds jobs
     worker.ID.lock       a supervisor
     worker.ID.N.lock     its child N
+    worker.ID.relayN.lock  its child that publishes to an engine
+    command.ID.lock      an engine's command
+    worker.ID.keeper.lock  what keeps a process of an engine, and frees its jobs
     id                   the name of this place: only who shares it can tell by a lock whether a process lives
 
 The socket lies in a private run-time folder, because the name of a socket must be short. So does the folder of a store
@@ -67,8 +70,17 @@ class Premises:
     def child(self, worker: str, number: int) -> Path:
         return self._made() / f"worker.{worker}.{number}.lock"
 
+    def relay(self, worker: str, number: int) -> Path:
+        return self._made() / f"worker.{worker}.relay{number}.lock"
+
+    def command(self, command: str) -> Path:
+        return self._made() / f"command.{command}.lock"
+
+    def keeper(self, worker: str) -> Path:
+        return self._made() / f"worker.{worker}.keeper.lock"
+
     def children(self, worker: str) -> list[Path]:
-        """The lock files of a worker's children, living and dead."""
+        """The lock files of a worker's children, living and dead; those that publish for it are among them."""
         return list(self._made().glob(f"worker.{worker}.*.lock"))
 
     @property

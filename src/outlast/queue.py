@@ -26,10 +26,12 @@ from outlast.errors import AppRefused, FileTooLarge, LuggageRefused, OptionRefus
 from outlast.files import files_url
 from outlast.files.cargo import carries
 from outlast.files.freight import Freight
+from outlast.handed import Handed, Handover
 from outlast.handle import Job
 from outlast.job import NewJob
 from outlast.luggage import Signature
 from outlast.luggage.stand_in import stood_for
+from outlast.native import NativeTask
 from outlast.options import NO_OPTIONS, CallOptions, GivenOptions, TaskOptions, did_you_mean
 from outlast.store import JobFilter, Store, clock_of, store_url
 from outlast.store.writer import Writer
@@ -77,6 +79,7 @@ class TaskQueue:
         *,
         store: str = "sqlite:///outlast.db",
         worker: str = "process",
+        handover: Handover | Mapping[str, Handover | None] | None = None,
         ordered: bool = True,
         payload_limit: int = 1_048_576,
         files: str | None = None,
@@ -117,6 +120,10 @@ class TaskQueue:
         self.is_switched = False
         self.target: Target = of_caller()
         self.clock: Clock = clock or clock_of(store_url(os.environ.get("OUTLAST_STORE") or store))
+        self.handover = _by_queue(handover)
+        """What each queue is handed over by; under None, every queue."""
+        self._natives = _natives(self.handover.values())
+        """The queues of the engines' own tasks, and what hands them over."""
         self._calls: dict[Callable[..., Any], Call[..., Any]] = {}
         self._declared = Declared()
         self._use(os.environ.get("OUTLAST_STORE") or store, os.environ.get("OUTLAST_WORKER") or worker, files)
@@ -130,6 +137,27 @@ class TaskQueue:
         if app is not None:
             self._attach(app)
         self.made.add(self)
+        for handing in self.handover.values():
+            handing.attach(self)
+            for name in self.handover:
+                handing.know(name or NO_OPTIONS.queue)
+
+    @property
+    def handed(self) -> tuple[Handed, ...]:
+        """The queues that are handed over, and how."""
+        of_natives = (
+            Handed(queue=name, engine=each.engine, in_flight=_NATIVES, lease=each.lease, is_native=True)
+            for name, each in self._natives.items()
+        )
+        of_jobs = (
+            Handed(queue=name, engine=each.engine, in_flight=each.in_flight, lease=each.lease)
+            for name, each in self.handover.items()
+        )
+        return (*of_natives, *of_jobs)
+
+    def handover_of(self, name: str) -> Handover | None:
+        """What the jobs of a queue are handed over by; None where Outlast's own workers run them."""
+        return self._natives.get(name) or self.handover.get(None) or self.handover.get(name)
 
     def _attach(self, app: Any) -> None:
         raise AppRefused(f"this TaskQueue knows no apps, so not {app!r} either; use that of `outlast`")
@@ -206,6 +234,9 @@ class TaskQueue:
 
     def _declare(self, func: Callable[P, R], settings: TaskOptions, aliases: Iterable[str]) -> Task[P, R]:
         task = task_of(func, self, settings)
+        handing = self.handover_of(settings.queue)
+        if handing is not None:
+            handing.know(settings.queue)
         self._declared.add(names.told_name(func), aliases, [queue._declared for queue in self.made])
         return task
 
@@ -246,6 +277,8 @@ class TaskQueue:
         except TypeError as error:
             raise TaskRefused(f"{func!r} is not a function that a worker could import: {error}") from error
         if call is None:
+            call = self._native_call(func)
+        if call is None:
             if not callable(func):
                 raise TaskRefused(
                     f"{func!r} is not a function; add the function itself, its arguments after it"
@@ -254,6 +287,16 @@ class TaskQueue:
             _ = call.name  # a function that no worker could find is refused, and not remembered
             self._calls[func] = call
         return cast("Call[P, R]", call)
+
+    def _native_call(self, func: Callable[P, R]) -> Call[P, R] | None:
+        """That of a function which is a task of an engine's own, where its engine is one that we hand over to."""
+        for name, handing in self._natives.items():
+            native = handing.native(func)
+            if native is not None:
+                task: NativeTask[P, R] = NativeTask(native, self, name)
+                self._calls[func] = task.call
+                return task.call
+        return None
 
     def _refuse_stranger(self, call: Call[..., Any]) -> None:
         """One request commits to one store. A task of another queue on the same store is welcome."""
@@ -515,6 +558,8 @@ class Made:
 TaskQueue.made = Made()
 
 _FUNCTION = type(lambda: None)
+_NATIVES = 10_000
+"""Messages of an engine's own tasks that may be under way: those whose end is still to come are among them."""
 _BREATH = 200
 
 
@@ -577,6 +622,23 @@ def _retry(store: Store, job_id: str) -> bool:
         return True
     store.get(job_id)  # raises JobNotFound
     return False
+
+
+def _by_queue(
+    handover: Handover | Mapping[str, Handover | None] | None,
+) -> dict[str | None, Handover]:
+    if isinstance(handover, Mapping):
+        return {name: each for name, each in handover.items() if each is not None}
+    return {} if handover is None else {None: handover}
+
+
+def _natives(handovers: Iterable[Handover]) -> dict[str, Handover]:
+    """Each under the name of its engine; a number tells a second one of the same engine from the first."""
+    named: dict[str, Handover] = {}
+    for each in dict.fromkeys(handovers):
+        names = (each.engine if number == 1 else f"{each.engine}{number}" for number in count(1))
+        named[next(name for name in names if name not in named)] = each
+    return named
 
 
 def _at_least(least: int, value: object, name: str, unit: str) -> int:

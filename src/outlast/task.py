@@ -42,7 +42,7 @@ class Task(Generic[P, R]):
         update_wrapper(cast("Callable[P, R]", self), func)
         self.func = func
         self.queue = queue
-        self.call = Call(self, options)
+        self.call = self.call_with(options)
         """The task with its own options alone."""
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -51,6 +51,10 @@ class Task(Generic[P, R]):
     def options(self, **given: Unpack[CallOptions]) -> Call[P, R]:
         """This task with other options for one call. Raises OptionRefused."""
         return self.call.changed(given)
+
+    def call_with(self, settings: TaskOptions, session: Any = OF_REQUEST) -> Call[P, R]:
+        """This task with these options."""
+        return Call(self, settings, session)
 
     def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Commit one call of it; on disk when this returns. Raises LuggageRefused, NotConfirmed."""
@@ -151,7 +155,7 @@ class Call(Generic[P, R]):
     def changed(self, given: CallOptions) -> Call[P, R]:
         """This call with some options given anew. Raises OptionRefused."""
         settings: Any = {name: value for name, value in given.items() if name != SESSION}
-        return Call(self.task, self.settings.changed(settings), given.get(SESSION, self.session))
+        return self.task.call_with(self.settings.changed(settings), given.get(SESSION, self.session))
 
     def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job:
         """Commit this call; on disk when this returns. With a session, when that commits.

@@ -5,6 +5,8 @@ The first element of a message says what it is:
     server → supervisor   write n rows server ids-to-let-go · ring
     supervisor → server   kept n · refused n text
     supervisor → child    run jobs · stop id · sweep files-or-null · quit
+    supervisor → relay    publish jobs · sweep files-or-null · quit
+    relay → supervisor    ready · unready text · sent fences · unsent fences why
     child → supervisor    ready · unready text · ended ends · stopping id where is_stuck · unknown id attempt task why ·
                           told what-attempts-tell
 """

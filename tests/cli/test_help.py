@@ -44,7 +44,7 @@ def test_a_group_alone_shows_its_help(words, outlast):
 @pytest.mark.parametrize(("path", "command"), LEAVES)
 def test_all_but_what_serves_can_answer_in_json(path, command):
     assert ("as_json" in {each.name for each in command.params}) == (
-        path[1] not in ("dev", "worker", "dashboard")
+        path[1] not in ("dev", "worker", "relay", "dashboard")
     )
 
 

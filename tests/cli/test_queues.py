@@ -75,7 +75,7 @@ def test_stats_count_every_view(ids, outlast, tmp_path):
     ran = outlast("stats")
 
     assert str(tmp_path / "outlast.db") in ran.out
-    assert "1 ready   1 running   1 retrying   1 scheduled   1 waiting   1 held" in ran.out
+    assert "1 ready   1 running   0 published   1 retrying   1 scheduled   1 waiting   1 held" in ran.out
     assert "1 succeeded   1 failed   1 cancelled" in ran.out
     assert f"…{ids['queued'][-12:]}" in ran.out
     assert "No worker is alive" in ran.err

@@ -6,6 +6,7 @@ import pytest
 
 from outlast.clock import to_instant
 from outlast.errors import JobNotFound
+from outlast.handed import Handed
 from outlast.job import Crashed, Erred, State, Succeeded, new_id
 from outlast.store import QUEUED_VIEWS, JobFilter, sql_search
 from tests.contract.making import end, ids, new_chain, new_job, put, take
@@ -40,8 +41,11 @@ def one_in_each_view(store, clock):
     end(store, claimed[found["succeeded"]])
     fail(store, claimed[found["failed"]])
     end(store, claimed[found.pop("suspect")], Crashed("signal 11", alone=False))
+    published = put(store, queue="mail")
+    store.offer([Handed(queue="mail", engine="celery", in_flight=9, lease=HOUR)])
     ready = put(store)
     return found | {
+        "published": published,
         "held": held,
         "waiting": waiting,
         "scheduled": scheduled,

@@ -212,6 +212,49 @@ def test_test_session(tmp_path, monkeypatch):
     passes(tmp_path, "session", "test_session")
 
 
+@pytest.mark.parametrize("engine", ["celery", "rq", "dramatiq"])
+def test_handover_examples_run_inline_as_any_other(engine, monkeypatch, tmp_path):
+    """With real brokers and workers they run in tests/handover/test_examples.py."""
+    monkeypatch.setenv("OUTLAST_STORE", f"sqlite:///{tmp_path / 'outlast.db'}")
+    monkeypatch.setenv("OUTLAST_WORKER", "inline")
+    with Snippet.imported(SNIPPETS[f"handover_{engine}"]) as snippet, snippet.client() as client:
+        job = client.post("/welcome/you@example.com").json()["job"]
+
+        assert snippet.queue.job(job).state is State.SUCCEEDED
+
+
+def test_handover_celery(snippet):
+    assert [(each.queue, each.engine) for each in snippet.queue.handed] == [
+        ("celery", "celery"),
+        (None, "celery"),
+    ]
+
+
+def test_handover_rq(snippet):
+    assert [(each.queue, each.engine) for each in snippet.queue.handed] == [("rq", "rq"), (None, "rq")]
+
+
+def test_handover_dramatiq(snippet):
+    assert [(each.queue, each.engine) for each in snippet.queue.handed] == [
+        ("dramatiq", "dramatiq"),
+        (None, "dramatiq"),
+    ]
+
+
+def test_handover_queues(snippet):
+    assert [each.queue for each in snippet.queue.handed] == ["celery", "mail"]
+    assert snippet.queue.handover_of("default") is None
+
+
+def test_handover_native(snippet):
+    with snippet.client() as client:
+        client.post("/pictures?path=a.png")
+
+    assert [(job.task, job.queue) for job in snippet.jobs()] == [
+        ("celery/handover_native.make_thumbnail", "celery")
+    ]
+
+
 def test_plain_function(snippet, tmp_path):
     (tmp_path / "exports" / "3").mkdir(parents=True)
 

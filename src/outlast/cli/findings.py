@@ -275,8 +275,10 @@ def _of_work(store: Store, facts: AppFacts | None) -> Iterator[Finding]:
 
 
 def _told(worker: WorkerRecord) -> str:
-    queues = "all queues" if worker.queues is None else ", ".join(worker.queues)
-    return f"{worker.host}:{worker.pid} ({queues})"
+    from outlast.cli.records import queues_of
+
+    served = queues_of(worker)
+    return f"{worker.host}:{worker.pid} ({'all queues' if served == 'all' else served})"
 
 
 def _nobody_works(facts: AppFacts | None, waiting: int) -> Finding:

@@ -69,6 +69,7 @@ def _print_job(job: JobRecord, now: datetime) -> None:
             ("  ended", _ended(job, now)),
             ("  progress", _progress(job, now)),
             ("  worker", job.worker or ""),
+            ("  engine", f"{job.engine}, as {job.engine_id}" if job.engine else ""),
             ("  reason", job.reason or ""),
             ("  error", job.error or ""),
             ("  note", job.note or ""),

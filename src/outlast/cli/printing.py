@@ -31,6 +31,7 @@ _STYLES = {
     "scheduled": "cyan",
     "waiting": "cyan",
     "held": "cyan",
+    "published": "cyan",
     "retrying": "yellow",
     "running": "blue",
     "cancelling": "yellow",

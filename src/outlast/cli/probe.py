@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from outlast.queue import TaskQueue
     from outlast.store import Store
 
-_LIVE = ("scheduled", "retrying", "waiting", "held", "ready", "running")
+_LIVE = ("scheduled", "retrying", "waiting", "held", "published", "ready", "running")
 _STEP = 500
 """Jobs between two looks at the progress."""
 

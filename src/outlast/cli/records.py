@@ -47,3 +47,13 @@ def when(job: JobRecord, now: datetime) -> str:
     if job.view in ("scheduled", "retrying"):
         return since(job.run_at, now)
     return f"waits {span(now - job.created_at)}"
+
+
+def queues_of(worker: WorkerRecord) -> str:
+    """The queues that a worker serves or hands over, or whose process it is."""
+    if worker.engine is not None:
+        return f"of {worker.engine}"
+    handed = [f"{each.queue or 'all'} by {each.engine}" for each in worker.handed]
+    if worker.queues is not None:
+        return ",".join([*worker.queues, *handed])
+    return ",".join(handed if any(each.queue is None for each in worker.handed) else ["all", *handed])

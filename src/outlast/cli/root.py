@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from outlast.cli import check, dashboard, dev, jobs, migrate, move, prune, queues, stats, worker
+from outlast.cli import check, dashboard, dev, jobs, migrate, move, prune, queues, relay, stats, worker
 from outlast.cli.exits import Commands
 
 RUN = "Run"
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command(rich_help_panel=RUN)(dev.dev)
 app.command(rich_help_panel=RUN)(worker.worker)
+app.command(rich_help_panel=RUN)(relay.relay)
 app.command(rich_help_panel=RUN)(dashboard.dashboard)
 app.command(rich_help_panel=RUN)(check.check)
 app.command(rich_help_panel=RUN)(migrate.migrate)

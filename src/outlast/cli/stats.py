@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from outlast.job import JobRecord
     from outlast.store import WorkerRecord
 
+_VIEWS = ("ready", "running", "published", "retrying", "scheduled", "waiting", "held")
+
 
 def stats(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Count the jobs, and show queues, workers, the oldest waiting job and the store's size.
@@ -48,7 +50,7 @@ def stats(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> No
     print_facts(
         [
             ("Store", _told_place(url)),
-            ("Jobs", _told_counts(counts, ("ready", "running", "retrying", "scheduled", "waiting", "held"))),
+            ("Jobs", _told_counts(counts, _VIEWS)),
             ("Ended", _told_counts(counts, ("succeeded", "failed", "cancelled"))),
             ("Oldest", _told_oldest(oldest, now)),
         ]
@@ -118,10 +120,12 @@ def _print_workers(workers: list[tuple[WorkerRecord, bool]], now: datetime) -> N
 
 
 def _worker_row(worker: WorkerRecord, alive: bool, now: datetime) -> list[str | Text]:
+    from outlast.cli.records import queues_of
+
     return [
         f"…{short_id(worker.id)}",
         f"{worker.host}:{worker.pid}",
-        "all" if worker.queues is None else ",".join(worker.queues),
+        queues_of(worker),
         f"{worker.slots}",
         since(worker.started_at, now),
         _lease(worker, alive, now),

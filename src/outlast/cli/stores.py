@@ -96,5 +96,5 @@ def ring(store: Store) -> None:
 
 
 def serves(workers: Iterable[WorkerRecord], queue: str) -> bool:
-    """Whether one of these workers takes jobs of this queue."""
-    return any(worker.serves(queue) for worker in workers)
+    """Whether one of these workers takes jobs of this queue, or hands them over."""
+    return any(worker.serves(queue) or worker.hands_over(queue) for worker in workers)

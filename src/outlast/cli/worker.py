@@ -1,4 +1,4 @@
-"""`outlast worker`: learns the app's settings, then turns this process into its supervisor."""
+"""`outlast worker`: learns the settings of an app, then turns this process into its supervisor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -72,27 +72,43 @@ def worker(
 
     Example: outlast worker main:app --queues mail,reports --children 2
     """
+    settings = settings_of(
+        app,
+        factory=factory,
+        store=store,
+        queues=names(queues),
+        children=children,
+        slots=slots,
+        grace=grace,
+        log_level=log_level,
+        http=http,
+    )
+    become(settings)
+
+
+def settings_of(
+    app: str | None, *, factory: bool, store: str | None, log_level: LogLevel | None, **given: Any
+) -> Settings:
+    """What the app's TaskQueue wants, but for what is given here and not None. Raises Failure, AppNotFound."""
     from outlast.cli.apps import find_app
     from outlast.cli.printing import hint
-    from outlast.worker.describe import become_supervisor, describe
+    from outlast.worker.describe import describe
 
-    overrides: dict[str, Any] = {
-        "queues": names(queues),
-        "children": children,
-        "slots": slots,
-        "grace": grace,
-        "log_level": None if log_level is None else log_level.upper(),
-        "http": http,
-    }
     found = find_app(app)
     if found.how:
         hint(f"App: {found.name}, {found.how}")
     if store is not None:
         os.environ["OUTLAST_STORE"] = store
-    settings = describe(
-        found.target(factory=factory),
-        **{name: given for name, given in overrides.items() if given is not None},
+    given["log_level"] = None if log_level is None else log_level.upper()
+    return describe(
+        found.target(factory=factory), **{name: value for name, value in given.items() if value is not None}
     )
+
+
+def become(settings: Settings) -> NoReturn:
+    """Turn this process into the supervisor of these settings, once the store is there. Raises StoreError."""
+    from outlast.worker.describe import become_supervisor
+
     _try_store(settings)
     sys.stdout.flush()
     sys.stderr.flush()

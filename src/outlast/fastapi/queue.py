@@ -149,7 +149,7 @@ class TaskQueue(queue.TaskQueue):
                     "importing this app starts a server, and the worker imports it too; "
                     'put what starts it, such as uvicorn.run(…), below `if __name__ == "__main__":`'
                 )
-            sleeps, self._sleeps = self._sleeps, False
+            sleeps, self._sleeps = self._sleeps and not in_worker(), False
             try:
                 async with theirs(served) as state:
                     self.state = state or {}
@@ -260,7 +260,7 @@ class TaskQueue(queue.TaskQueue):
     # ---- commits
 
     async def acommit(self, jobs: Sequence[NewJob]) -> None:
-        if self._sleeps and self.app is not None:
+        if self._sleeps and self.app is not None and not in_worker():
             self._wake()
         await super().acommit(jobs)
 

@@ -16,7 +16,8 @@ from typing import NamedTuple, Protocol
 from outlast.address import address_of, is_postgres
 from outlast.clock import Clock, SystemClock
 from outlast.errors import StoreUnusable
-from outlast.job import Attempt, Claimed, Ended, JobRecord, LogLine, NewJob, Progress, State, Told
+from outlast.handed import Handed
+from outlast.job import Attempt, Claimed, Ended, JobRecord, LogLine, NewJob, Offered, Progress, State, Told
 from outlast.lifecycle import Ending
 from outlast.statistics import Count, Statistics
 
@@ -64,9 +65,18 @@ class WorkerRecord:
     seen_at: datetime | None = None
     """When it last said that it lives."""
 
+    handed: tuple[Handed, ...] = ()
+    """The queues whose jobs it does not run but publishes to an engine."""
+    engine: str | None = None
+    """Whose process it is, if it is an engine's: it takes jobs by their messages alone, and serves no queue."""
+
     def serves(self, queue: str) -> bool:
         """Whether it takes jobs of this queue."""
-        return self.queues is None or queue in self.queues
+        return (self.queues is None or queue in self.queues) and self.hands_over(queue) is None
+
+    def hands_over(self, queue: str) -> Handed | None:
+        """How it hands this queue over; None if it does not."""
+        return next((each for each in self.handed if each.queue in (None, queue)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +123,8 @@ class Circumstances:
     """A child died with it: it runs alone."""
     is_paused: bool
     """Its queue is."""
+    in_flight: int
+    """Messages of its queue that are under way."""
     hands: tuple[Hand, ...]
     """Every worker that the store knows, dead ones too."""
 
@@ -138,7 +150,7 @@ class JobFilter:
 
 
 ALL = JobFilter()
-QUEUED_VIEWS = ("ready", "scheduled", "retrying", "waiting", "held")
+QUEUED_VIEWS = ("ready", "published", "scheduled", "retrying", "waiting", "held")
 """What a queued job may be, by the names of `Store.counts`."""
 MOST_COUNTED = 10_000
 """Jobs of one kind that `Store.tally` counts."""
@@ -347,25 +359,55 @@ class Store(Protocol):
         limit: int,
         *,
         queues: Collection[str] | None = None,
+        handed: Collection[str | None] = (),
         unknown: Collection[str] = (),
         unfit: Collection[str] = (),
         alone: bool = False,
     ) -> list[Claimed]:
         """Take up to `limit` jobs that may run now, attempt + 1: by priority (high first), then due time, then order.
 
-        Leaves alone: paused queues, queues not among `queues` (None: all), tasks in `unknown`, jobs whose ids are in
-        `unfit`, expired jobs, and jobs under suspicion of having killed a child (`alone=True` takes only those). Makes
-        due jobs ready first. A worker that the store does not know (never entered, or taken for dead) gets none: nobody
-        would rescue them.
+        Leaves alone: paused queues, queues not among `queues` (None: all), queues that are `handed` over (None: all),
+        jobs whose message is under way, tasks in `unknown`, jobs whose ids are in `unfit`, expired jobs, and jobs under
+        suspicion of having killed a child (`alone=True` takes only those). Makes due jobs ready first. A worker that
+        the store does not know (never entered, or taken for dead) gets none: nobody would rescue them.
         """
 
     def claim_one(self, worker: str, job_id: str) -> Claimed | None:
         """Take this job, due or not. None where another thing than time stands in its way, or if it is not queued."""
 
+    def offer(self, handed: Collection[Handed], *, leave: Collection[str] = ()) -> list[Offered]:
+        """Mark jobs that may run now as published, and return them to be published: queue by queue, each as a claim
+        would take it, up to as many as may be under way.
+
+        What is under way for longer than its lease is offered again, with the same attempt; each time it is given as
+        long as it has waited altogether, so that a backlog is not published again and again. Leaves alone: paused
+        queues, the queues in `leave`, expired jobs. Makes due jobs ready first.
+        """
+
+    def unpublish(self, fences: Collection[tuple[str, int]]) -> None:
+        """Take back that messages of these (id, attempt) are under way: they can be offered, or claimed, at once."""
+
+    def entrust(self, job_id: str, attempt: int, until: timedelta, *, note: str) -> None:
+        """A message has been given to an engine as a task of its own, whose end it will tell: wait so long from now."""
+
+    def entrusted(self, queue: str, *, limit: int = 1000) -> list[tuple[str, int, str]]:
+        """(id, attempt, task) of this queue's messages that are under way, those first that end first."""
+
+    def distrust(self, queue: str) -> int:
+        """Take every message of this queue that is under way for lost: its broker may have forgotten it. How many."""
+
+    def claim_published(self, worker: str, job_id: str, attempt: int, *, engine: str) -> Claimed | None:
+        """Take the job of a message, if it is queued and this is its next attempt: of many copies one gets it.
+
+        None for a copy too many, and for a job that must not start now: its queue is paused, it has expired, or the
+        store does not know the worker. It is then offered again when it may start.
+        """
+
     def suspects(
         self,
         *,
         queues: Collection[str] | None = None,
+        handed: Collection[str | None] = (),
         unknown: Collection[str] = (),
         unfit: Collection[str] = (),
     ) -> bool:
@@ -515,7 +557,8 @@ class Store(Protocol):
         whether or not there are jobs in it."""
 
     def counts(self) -> dict[str, int]:
-        """How many jobs are in each view: scheduled, retrying, waiting, held, ready, running, and the ended states."""
+        """How many jobs are in each view: scheduled, retrying, waiting, held, published, ready, running, and
+        the ended states."""
 
 
 def store_url(url: str) -> str:

@@ -125,6 +125,7 @@ class PostgresStore(SQLStore):
         limit: int,
         *,
         queues: Collection[str] | None = None,
+        handed: Collection[str | None] = (),
         unknown: Collection[str] = (),
         unfit: Collection[str] = (),
         alone: bool = False,
@@ -133,7 +134,7 @@ class PostgresStore(SQLStore):
         now = self.clock.now()
         if limit < 1:
             return []
-        wanted = Wanted(limit, queues, unknown, unfit, alone, now)
+        wanted = Wanted(limit, queues, handed, unknown, unfit, alone, now)
         asked = {"worker": worker, "now": now}
         with self._database.own_transaction():
             [(is_known, is_due, names)] = self._database.read(
@@ -142,12 +143,16 @@ class PostgresStore(SQLStore):
             if not is_known:
                 return []
             if not is_due:
-                return self._take_from(_served(names, queues), worker, wanted)
+                return self._take_from(wanted.of(names), worker, wanted)
             self._promote(now)
             return self._take(worker, wanted)
 
+    def claim_published(self, worker: str, job_id: str, attempt: int, *, engine: str) -> Claimed | None:
+        with self._database.own_transaction(flush=True):
+            return super().claim_published(worker, job_id, attempt, engine=engine)
+
     def _take(self, worker: str, wanted: Wanted) -> list[Claimed]:
-        return self._take_from(self._open_queues(wanted.queues, wanted.alone), worker, wanted)
+        return self._take_from(self._open_queues(wanted), worker, wanted)
 
     def _take_from(self, served: list[str], worker: str, wanted: Wanted) -> list[Claimed]:
         if not served:
@@ -177,7 +182,7 @@ class PostgresStore(SQLStore):
 
     def _has_suspect(self, wanted: Wanted) -> bool:
         parameters = {
-            "queues": self._open_queues(wanted.queues, wanted.alone),
+            "queues": self._open_queues(wanted),
             "now": wanted.now,
             "unknown": self._list(wanted.unknown),
             "unfit": self._list(wanted.unfit),
@@ -230,10 +235,6 @@ class PostgresStore(SQLStore):
 def _columns(names: Sequence[str], rows: Sequence[Row]) -> dict[str, list[Any]]:
     """Rows as one parameter a column."""
     return {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
-
-
-def _served(names: list[str], queues: Collection[str] | None) -> list[str]:
-    return [name for name in names if queues is None or name in queues]
 
 
 def _array(values: Sequence[str | int | None]) -> str:

@@ -62,12 +62,15 @@ WHERE held_by IS NOT NULL AND state = 'queued'
 GROUP BY held_by
 
 -- name: enter
-INSERT INTO workers (id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving)
-VALUES (:id, :host, :premises, :pid, :queues, :slots, :started_at, :lease_until, :room, :unknown, :leaving)
+INSERT INTO workers (id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving,
+    handed, engine)
+VALUES (:id, :host, :premises, :pid, :queues, :slots, :started_at, :lease_until, :room, :unknown, :leaving,
+    :handed, :engine)
 ON CONFLICT (id) DO UPDATE
 SET host = excluded.host, premises = excluded.premises, pid = excluded.pid, queues = excluded.queues, slots = excluded.slots,
     started_at = excluded.started_at, lease_until = excluded.lease_until, room = excluded.room,
-    unknown = excluded.unknown, leaving = excluded.leaving
+    unknown = excluded.unknown, leaving = excluded.leaving, handed = excluded.handed,
+    engine = excluded.engine
 
 -- name: renew
 UPDATE workers SET lease_until = :until, claimed_at = coalesce(:claimed_at, claimed_at) WHERE id = :worker
@@ -105,7 +108,9 @@ DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE 
 DELETE FROM workers WHERE id = :worker
 
 -- name: workers
-SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, claimed_at, children, seen_at
+SELECT
+    id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, claimed_at, children, seen_at,
+    handed, engine
 FROM workers
 ORDER BY started_at, id
 
@@ -180,6 +185,7 @@ WITH fronts AS MATERIALIZED (
         FROM jobs
         WHERE ready = {ready} AND jobs.queue = served.queue COLLATE "C"
             AND (expires_at IS NULL OR expires_at > :now)
+            AND (published_until IS NULL OR published_until <= :now)
             AND task <> ALL(CAST(:unknown AS text[])) AND id <> ALL(CAST(:unfit AS text[]))
         ORDER BY priority DESC, run_at, seq
         LIMIT :limit
@@ -189,7 +195,8 @@ WITH fronts AS MATERIALIZED (
     SELECT seq FROM fronts ORDER BY priority DESC, run_at, seq LIMIT :limit
 )
 UPDATE jobs
-SET state = 'running', ready = 0, attempt = attempt + 1, worker = :worker, started_at = :now
+SET state = 'running', ready = 0, attempt = attempt + 1, worker = :worker, started_at = :now, engine = NULL,
+    published_until = NULL
 FROM first
 WHERE jobs.seq = first.seq
 RETURNING
@@ -199,7 +206,8 @@ RETURNING
 
 -- name: claim_one
 UPDATE jobs
-SET state = 'running', ready = 0, attempt = attempt + 1, worker = :worker, started_at = :now
+SET state = 'running', ready = 0, attempt = attempt + 1, worker = :worker, started_at = :now, engine = NULL,
+    published_until = NULL
 WHERE id = :id AND state = 'queued' AND held_by IS NULL AND waiting = 0
     AND (expires_at IS NULL OR expires_at > :now)
     AND queue NOT IN (SELECT name FROM queues)
@@ -208,9 +216,59 @@ RETURNING
     id, attempt, task, luggage, failures, retry, timeout, at_most_once, CAST(deaths > 0 AS int), context,
     queue, jobs.run_at
 
+-- name: any_to_offer
+SELECT CAST(EXISTS (
+    SELECT 1 FROM jobs WHERE (ready = 1 OR ready = 2) AND (published_until IS NULL OR published_until <= :now)
+) AS int)
+
+-- name: in_flight
+SELECT count(*) FROM jobs WHERE queue = :queue AND published_until > :now
+
+-- name: offer
+WITH front AS MATERIALIZED (
+    SELECT seq FROM jobs
+    WHERE ready = {ready} AND queue = :queue
+        AND (expires_at IS NULL OR expires_at > :now)
+        AND (published_until IS NULL OR published_until <= :now)
+    ORDER BY priority DESC, run_at, seq
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE jobs
+SET engine = :engine,
+    published_at = CASE WHEN published_until IS NULL THEN :now ELSE published_at END,
+    published_until = :now + greatest(:lease, CASE WHEN published_until IS NULL THEN 0 ELSE :now - published_at END)
+FROM front
+WHERE jobs.seq = front.seq
+RETURNING -priority, run_at, jobs.seq, id, attempt + 1, task, queue, priority
+
+-- name: unpublish
+UPDATE jobs SET published_until = NULL WHERE id = :id AND attempt = :attempt - 1 AND published_until IS NOT NULL
+
+-- name: entrust
+UPDATE jobs SET published_until = :until, note = :note
+WHERE id = :id AND attempt = :attempt - 1 AND published_until IS NOT NULL
+
+-- name: entrusted
+SELECT id, attempt + 1, task FROM jobs WHERE queue = :queue AND published_until > :now ORDER BY published_until LIMIT :limit
+
+-- name: distrust
+UPDATE jobs SET published_until = NULL WHERE queue = :queue AND published_until IS NOT NULL
+
+-- name: claim_published
+UPDATE jobs
+SET state = 'running', ready = 0, attempt = attempt + 1, worker = :worker, started_at = :now, engine = :engine,
+    published_until = NULL
+WHERE id = :id AND attempt = :attempt - 1 AND state = 'queued' AND held_by IS NULL AND waiting = 0
+    AND (expires_at IS NULL OR expires_at > :now)
+    AND queue NOT IN (SELECT name FROM queues)
+RETURNING id, attempt, task, luggage, failures, retry, timeout, at_most_once, CAST(deaths > 0 AS int), context,
+    queue, run_at
+
 -- name: any_suspect
 SELECT 1 FROM jobs
-WHERE ready = 2 AND queue = ANY(CAST(:queues AS text[])) AND (expires_at IS NULL OR expires_at > :now) AND task <> ALL(CAST(:unknown AS text[]))
+WHERE ready = 2 AND queue = ANY(CAST(:queues AS text[])) AND (expires_at IS NULL OR expires_at > :now)
+    AND (published_until IS NULL OR published_until <= :now) AND task <> ALL(CAST(:unknown AS text[]))
     AND id <> ALL(CAST(:unfit AS text[]))
 LIMIT 1
 
@@ -304,7 +362,8 @@ LIMIT :limit
 
 -- name: watched
 SELECT
-    id, state, jobs.attempt, failures, run_at, cancel_requested_at, waiting, held_by, ready, finished_at,
+    id, state, jobs.attempt, failures, run_at, cancel_requested_at, waiting, held_by, ready, published_until,
+    finished_at,
     progress.done, progress.total, progress.note AS doing, progress.at AS told_at,
     last.attempt AS line_attempt, last.number AS line_number
 FROM jobs
@@ -376,7 +435,7 @@ FOR UPDATE SKIP LOCKED
 
 -- name: expire
 UPDATE jobs
-SET state = 'failed', ready = 0, held_by = NULL, finished_at = :now, reason = :reason, error = :error
+SET state = 'failed', ready = 0, held_by = NULL, published_until = NULL, finished_at = :now, reason = :reason, error = :error
 WHERE seq = :seq
 RETURNING waiting, next_id
 
@@ -407,7 +466,8 @@ WHERE jobs.files IS NOT NULL AND each.name = ANY(CAST(:names AS text[]))
 SELECT
     id, task, queue, priority, state, jobs.attempt, failures, max_attempts, created_at, run_at, expires_at, timeout,
     started_at, finished_at, cancel_requested_at, worker, result, reason, error, jobs.note, luggage, owner, waiting,
-    held_by, ready, progress.done, progress.total, progress.note AS doing, progress.at AS told_at
+    held_by, ready, engine, published_at, published_until, progress.done, progress.total, progress.note AS doing,
+    progress.at AS told_at
 FROM jobs
 LEFT JOIN progress ON progress.job_id = jobs.id AND progress.attempt = jobs.attempt
 WHERE {which}
@@ -455,6 +515,7 @@ FROM (
             WHEN state <> 'queued' THEN state
             WHEN held_by IS NOT NULL THEN 'held'
             WHEN waiting = 1 THEN 'waiting'
+            WHEN published_until > :now THEN 'published'
             WHEN ready > 0 OR run_at <= :now THEN 'ready'
             WHEN failures = 0 THEN 'scheduled'
             ELSE 'retrying'
@@ -489,7 +550,8 @@ SELECT
     (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE worker IS NOT NULL LIMIT :most) AS few),
     (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'failed' LIMIT :most) AS few),
     (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'cancelled' LIMIT :most) AS few),
-    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE finished_at IS NOT NULL LIMIT 3 * :most) AS few)
+    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE finished_at IS NOT NULL LIMIT 3 * :most) AS few),
+    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE published_until > :now LIMIT :most) AS few)
 
 -- name: failures
 SELECT
@@ -548,7 +610,7 @@ ORDER BY attempt
 
 -- name: cancel_queued
 UPDATE jobs
-SET state = 'cancelled', ready = 0, held_by = NULL, finished_at = :now
+SET state = 'cancelled', ready = 0, held_by = NULL, published_until = NULL, finished_at = :now
 WHERE {which}
 RETURNING id, waiting, next_id, task, queue
 
@@ -669,6 +731,9 @@ SELECT seq FROM jobs WHERE worker IS NOT NULL
 SELECT id, task, luggage, state = 'running'
 FROM jobs
 WHERE seq = ANY(CAST(:places AS bigint[])) AND (state = 'queued' OR state = 'running')
+
+-- name: count_published
+SELECT count(*) FROM jobs WHERE published_until > :now
 
 -- name: counts
 SELECT

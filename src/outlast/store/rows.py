@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from outlast.clock import to_instant
+from outlast.handed import message_id
 from outlast.job import Attempt, JobRecord, LogLine, Outcome, Progress, Reason, State
 from outlast.store import Glimpse
 
@@ -39,6 +40,10 @@ def job_record(row: Mapping[str, Any], now: int) -> JobRecord:
         luggage=row["luggage"],
         owner=row["owner"],
         progress=progress_record(row),
+        engine=row["engine"],
+        engine_id=_engine_id(row),
+        published_at=_instant(row["published_at"]) if row["engine"] else None,
+        published_until=_instant(row["published_until"]),
     )
 
 
@@ -98,9 +103,17 @@ def view_of(row: Mapping[str, Any], now: int) -> str:
         return "held"
     if row["waiting"]:
         return "waiting"
+    if (row["published_until"] or 0) > now:
+        return "published"
     if row["ready"] or row["run_at"] <= now:
         return "queued"
     return "retrying" if row["failures"] else "scheduled"
+
+
+def _engine_id(row: Mapping[str, Any]) -> str | None:
+    """Of the message that is under way, or of the one that the last attempt came by."""
+    attempt = row["attempt"] + (row["published_until"] is not None)
+    return message_id(row["id"], attempt) if row["engine"] and attempt else None
 
 
 def _instant(micros: int | None) -> datetime | None:

@@ -33,7 +33,10 @@ _DISORDER = 1000
 """Places by which jobs may lie apart from the order they were added in."""
 _TOP = 2**62
 _MINUTE = timedelta(minutes=1)
-_VIEWS = ("scheduled", "retrying", "waiting", "held", "ready", "running", "succeeded", "failed", "cancelled")
+_VIEWS = (
+    *("scheduled", "retrying", "waiting", "held", "published", "ready"),
+    *("running", "succeeded", "failed", "cancelled"),
+)
 
 Named = Mapping[str, Any]
 Row = tuple[Any, ...]
@@ -252,13 +255,14 @@ class SQLSearch(ABC):
     def _tally_all(self) -> Tally:
         parameters = {"most": MOST_COUNTED, "now": self.clock.now()}
         (row,) = self._connection.read(self.SQL["tally"], parameters)
-        ready, due, held, waiting, scheduled, retrying, running, failed, cancelled, ended = row
+        ready, due, held, waiting, scheduled, retrying, running, failed, cancelled, ended, published = row
         counts = {
             "scheduled": scheduled,
             "retrying": retrying,
             "waiting": waiting,
             "held": held,
-            "ready": min(MOST_COUNTED, ready + due),
+            "published": published,
+            "ready": min(MOST_COUNTED, ready + due - published),
             "running": running,
             "succeeded": min(MOST_COUNTED, ended - failed - cancelled),
             "failed": failed,
@@ -342,7 +346,8 @@ _FREE = "state || '' = 'queued' AND held_by IS NULL AND waiting = 0"
 _IN_VIEW = {
     "held": "state || '' = 'queued' AND held_by IS NOT NULL",
     "waiting": "state || '' = 'queued' AND held_by IS NULL AND waiting = 1",
-    "ready": f"{_FREE} AND (ready > 0 OR run_at <= :now)",
+    "published": "state || '' = 'queued' AND published_until > :now",
+    "ready": f"{_FREE} AND (ready > 0 OR run_at <= :now) AND (published_until IS NULL OR published_until <= :now)",
     "scheduled": f"{_FREE} AND ready = 0 AND run_at > :now AND failures = 0",
     "retrying": f"{_FREE} AND ready = 0 AND run_at > :now AND failures > 0",
 }

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 from outlast import lifecycle
 from outlast.clock import span, to_instant, to_micros
+from outlast.errors import StoreError
+from outlast.handed import Handed, is_among
 from outlast.job import (
     Attempt,
     Claimed,
@@ -27,6 +29,7 @@ from outlast.job import (
     LogLine,
     Lost,
     NewJob,
+    Offered,
     Outcome,
     Released,
     State,
@@ -80,6 +83,8 @@ class Wanted(NamedTuple):
     limit: int
     queues: Collection[str] | None
     """None: all."""
+    handed: Collection[str | None]
+    """But for these, of which None means all."""
     unknown: Collection[str]
     """Tasks that the worker's code does not know."""
     unfit: Collection[str]
@@ -87,6 +92,14 @@ class Wanted(NamedTuple):
     alone: bool
     """Only those that run alone."""
     now: int
+
+    def of(self, names: Collection[str]) -> list[str]:
+        """Of these queues, those that it is for."""
+        return [
+            name
+            for name in names
+            if (self.queues is None or name in self.queues) and not is_among(name, self.handed)
+        ]
 
 
 class SQLStore(SQLSearch):
@@ -175,6 +188,8 @@ class SQLStore(SQLSearch):
             "room": worker.room,
             "unknown": json.dumps(worker.unknown),
             "leaving": int(worker.is_leaving),
+            "handed": json.dumps([each.to_message() for each in worker.handed]),
+            "engine": worker.engine,
         }
         with self._connection.own_transaction():
             self._connection.execute(self.SQL["enter"], row)
@@ -224,6 +239,7 @@ class SQLStore(SQLSearch):
         limit: int,
         *,
         queues: Collection[str] | None = None,
+        handed: Collection[str | None] = (),
         unknown: Collection[str] = (),
         unfit: Collection[str] = (),
         alone: bool = False,
@@ -235,17 +251,67 @@ class SQLStore(SQLSearch):
             if not self._knows(worker):
                 return []
             self._promote(now)
-            return self._take(worker, Wanted(limit, queues, unknown, unfit, alone, now))
+            return self._take(worker, Wanted(limit, queues, handed, unknown, unfit, alone, now))
 
     def claim_one(self, worker: str, job_id: str) -> Claimed | None:
         now = self.clock.now()
         with self._connection.own_transaction():
             return next(iter(self._take_one(worker, job_id, now)), None) if self._knows(worker) else None
 
+    def offer(self, handed: Collection[Handed], *, leave: Collection[str] = ()) -> list[Offered]:
+        now = self.clock.now()
+        if not (self._one(self.SQL["any_to_offer"], {"now": now}) or self._is_one_due(now)):
+            return []
+        with self._connection.own_transaction():
+            self._promote(now)
+            return [
+                offered
+                for each in handed
+                for queue in self._queues_of(each)
+                if queue not in leave
+                for offered in self._offer_from(queue, each, now)
+            ]
+
+    def unpublish(self, fences: Collection[tuple[str, int]]) -> None:
+        with self._connection.own_transaction():
+            for job_id, attempt in fences:
+                self._connection.execute(self.SQL["unpublish"], {"id": job_id, "attempt": attempt})
+
+    def entrust(self, job_id: str, attempt: int, until: timedelta, *, note: str) -> None:
+        told = {"id": job_id, "attempt": attempt, "until": self.clock.now() + span(until), "note": note}
+        with self._connection.own_transaction():
+            self._connection.execute(self.SQL["entrust"], told)
+
+    def entrusted(self, queue: str, *, limit: int = 1000) -> list[tuple[str, int, str]]:
+        parameters = {"queue": queue, "now": self.clock.now(), "limit": limit}
+        return [
+            (job_id, attempt, task)
+            for job_id, attempt, task in self._connection.read(self.SQL["entrusted"], parameters)
+        ]
+
+    def distrust(self, queue: str) -> int:
+        with self._connection.own_transaction():
+            return self._connection.execute(self.SQL["distrust"], {"queue": queue}).rowcount
+
+    def claim_published(self, worker: str, job_id: str, attempt: int, *, engine: str) -> Claimed | None:
+        fence = {"id": job_id, "attempt": attempt}
+        with self._connection.own_transaction():
+            more = {"worker": worker, "engine": engine, "now": self.clock.now()}
+            rows = (
+                self._connection.execute(self.SQL["claim_published"], fence | more).fetchall()
+                if self._knows(worker)
+                else []
+            )
+            if not rows:  # what must not start now is published again when it may
+                self._connection.execute(self.SQL["unpublish"], fence)
+                return None
+            return Claimed._make(rows[0])
+
     def suspects(
         self,
         *,
         queues: Collection[str] | None = None,
+        handed: Collection[str | None] = (),
         unknown: Collection[str] = (),
         unfit: Collection[str] = (),
     ) -> bool:
@@ -254,7 +320,7 @@ class SQLStore(SQLSearch):
             return False
         with self._connection.own_transaction():
             self._promote(now)
-            return self._has_suspect(Wanted(1, queues, unknown, unfit, True, now))
+            return self._has_suspect(Wanted(1, queues, handed, unknown, unfit, True, now))
 
     def settle(self, ends: Sequence[Ended]) -> list[Settled]:
         now = self.clock.now()
@@ -354,6 +420,7 @@ class SQLStore(SQLSearch):
                 is_ready=place["ready"] > 0,
                 is_suspect=bool(place["suspect"]),
                 is_paused=bool(self._one(self.SQL["is_paused"], {"name": job.queue})),
+                in_flight=self._in_flight(job.queue),
                 hands=tuple(self._hand(worker, job, place) for worker in self.workers()),
             )
 
@@ -486,14 +553,17 @@ class SQLStore(SQLSearch):
         ]
 
     def counts(self) -> dict[str, int]:
-        (row,) = self._connection.read(self.SQL["counts"], {"now": self.clock.now()})
+        now = {"now": self.clock.now()}
+        (row,) = self._connection.read(self.SQL["counts"], now)
+        published = self._count_published(now)
         ready, held, waiting, due, scheduled, retrying, running, finished, failed, cancelled = row
         return {
             "scheduled": scheduled,
             "retrying": retrying,
             "waiting": waiting,
             "held": held,
-            "ready": ready + due,
+            "published": published,
+            "ready": ready + due - published,
             "running": running,
             "succeeded": finished - failed - cancelled,
             "failed": failed,
@@ -523,6 +593,14 @@ class SQLStore(SQLSearch):
         """Write rows as they are, all of the same columns, within a transaction."""
         if rows:
             self._connection.load(table, rows)
+
+    def _count_published(self, now: Named) -> int:
+        """None in a store whose schema is older than that."""
+        try:
+            count: int = self._one(self.SQL["count_published"], now)
+        except StoreError:
+            return 0
+        return count
 
     # ---- what surrounds a job, in steps
 
@@ -573,10 +651,29 @@ class SQLStore(SQLSearch):
         due = self.next_due()
         return due is not None and due <= now
 
-    def _open_queues(self, queues: Collection[str] | None, alone: bool) -> list[str]:
+    def _open_queues(self, wanted: Wanted) -> list[str]:
         """The queues to serve that have a job to give and are not paused."""
-        names = self._connection.read(self._ready_sql("queues_with_ready", alone=alone))
-        return [name for (name,) in names if queues is None or name in queues]
+        return wanted.of(self._queues_with_ready(alone=wanted.alone))
+
+    def _queues_with_ready(self, *, alone: bool) -> list[str]:
+        return [name for (name,) in self._connection.read(self._ready_sql("queues_with_ready", alone=alone))]
+
+    # ---- offering, in steps
+
+    def _queues_of(self, handed: Handed) -> list[str]:
+        """Those with something to publish, suspects too."""
+        names = {*self._queues_with_ready(alone=False), *self._queues_with_ready(alone=True)}
+        return sorted(name for name in names if handed.queue in (None, name))
+
+    def _offer_from(self, queue: str, handed: Handed, now: int) -> list[Offered]:
+        room = handed.in_flight - self._in_flight(queue)
+        told = {"queue": queue, "now": now, "engine": handed.engine, "lease": span(handed.lease)}
+        rows: list[Row] = []
+        for alone in (False, True):
+            if len(rows) < room:
+                sql = self._ready_sql("offer", alone=alone)
+                rows += self._connection.execute(sql, told | {"limit": room - len(rows)}).fetchall()
+        return [Offered._make(row[3:]) for row in sorted(rows, key=lambda row: row[:3])]
 
     # ---- what is told and counted, in steps
 
@@ -690,6 +787,10 @@ class SQLStore(SQLSearch):
 
     # ---- small reads and writes
 
+    def _in_flight(self, queue: str) -> int:
+        count: int = self._one(self.SQL["in_flight"], {"queue": queue, "now": self.clock.now()})
+        return count
+
     def _change(self, sql: str, which: JobFilter, state: State | None, now: int) -> list[tuple[Any, ...]]:
         """Change the jobs that match and are in this state."""
         if which.state not in (None, state):
@@ -772,6 +873,8 @@ def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
         claimed_at,
         children,
         seen_at,
+        handed,
+        engine,
     ) = row
     served = json.loads(queues)
     return WorkerRecord(
@@ -789,6 +892,8 @@ def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
         claimed_at=None if claimed_at is None else to_instant(claimed_at),
         children=tuple(_child_record(*child) for child in json.loads(children)),
         seen_at=None if seen_at is None else to_instant(seen_at),
+        handed=tuple(map(Handed.from_message, json.loads(handed))),
+        engine=engine,
     )
 
 

@@ -135,7 +135,7 @@ class SQLiteStore(SQLStore):
         }
         fronts = [
             self._execute(self._ready_sql("next_ready", alone=wanted.alone), front | {"queue": name})
-            for name in self._open_queues(wanted.queues, wanted.alone)
+            for name in self._open_queues(wanted)
         ]
         if len(fronts) == 1:
             return fronts[0].fetchall()

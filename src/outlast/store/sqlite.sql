@@ -29,8 +29,10 @@ WHERE ready = 0 AND state = 'queued' AND held_by IS NOT NULL
 GROUP BY held_by
 
 -- name: enter
-INSERT OR REPLACE INTO workers (id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving)
-VALUES (:id, :host, :premises, :pid, :queues, :slots, :started_at, :lease_until, :room, :unknown, :leaving)
+INSERT OR REPLACE INTO workers (id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving,
+    handed, engine)
+VALUES (:id, :host, :premises, :pid, :queues, :slots, :started_at, :lease_until, :room, :unknown, :leaving,
+    :handed, :engine)
 
 -- name: renew
 UPDATE workers SET lease_until = :until, claimed_at = coalesce(:claimed_at, claimed_at) WHERE id = :worker
@@ -66,7 +68,9 @@ DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE 
 DELETE FROM workers WHERE id = :worker
 
 -- name: workers
-SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, claimed_at, children, seen_at
+SELECT
+    id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, claimed_at, children, seen_at,
+    handed, engine
 FROM workers
 ORDER BY started_at, id
 
@@ -107,6 +111,7 @@ SELECT
 FROM jobs
 WHERE ready > 0 AND ready = {ready} AND queue = :queue
     AND (expires_at IS NULL OR expires_at > :now)
+    AND (published_until IS NULL OR published_until <= :now)
     AND task NOT IN (SELECT value FROM json_each(:unknown))
     AND id NOT IN (SELECT value FROM json_each(:unfit))
 ORDER BY priority DESC, run_at, seq
@@ -124,8 +129,52 @@ WHERE id = :id AND state = 'queued' AND held_by IS NULL AND waiting = 0
 
 -- name: claim
 UPDATE jobs
-SET state = 'running', ready = 0, attempt = attempt + 1, worker = ?, started_at = ?
+SET state = 'running', ready = 0, attempt = attempt + 1, worker = ?, started_at = ?, engine = NULL, published_until = NULL
 WHERE seq = ?
+
+-- name: any_to_offer
+SELECT EXISTS (SELECT 1 FROM jobs WHERE ready > 0 AND (published_until IS NULL OR published_until <= :now))
+
+-- name: in_flight
+SELECT count(*) FROM jobs WHERE queue = :queue AND published_until > :now
+
+-- name: offer
+UPDATE jobs
+SET engine = :engine,
+    published_at = iif(published_until IS NULL, :now, published_at),
+    published_until = :now + max(:lease, iif(published_until IS NULL, 0, :now - published_at))
+WHERE seq IN (
+    SELECT seq FROM jobs
+    WHERE ready > 0 AND ready = {ready} AND queue = :queue
+        AND (expires_at IS NULL OR expires_at > :now)
+        AND (published_until IS NULL OR published_until <= :now)
+    ORDER BY priority DESC, run_at, seq
+    LIMIT :limit
+)
+RETURNING -priority, run_at, seq, id, attempt + 1, task, queue, priority
+
+-- name: unpublish
+UPDATE jobs SET published_until = NULL WHERE id = :id AND attempt = :attempt - 1 AND published_until IS NOT NULL
+
+-- name: entrust
+UPDATE jobs SET published_until = :until, note = :note
+WHERE id = :id AND attempt = :attempt - 1 AND published_until IS NOT NULL
+
+-- name: entrusted
+SELECT id, attempt + 1, task FROM jobs WHERE queue = :queue AND published_until > :now ORDER BY published_until LIMIT :limit
+
+-- name: distrust
+UPDATE jobs SET published_until = NULL WHERE queue = :queue AND published_until IS NOT NULL
+
+-- name: claim_published
+UPDATE jobs
+SET state = 'running', ready = 0, attempt = attempt + 1, worker = :worker, started_at = :now, engine = :engine,
+    published_until = NULL
+WHERE id = :id AND attempt = :attempt - 1 AND state = 'queued' AND held_by IS NULL AND waiting = 0
+    AND (expires_at IS NULL OR expires_at > :now)
+    AND queue NOT IN (SELECT name FROM queues)
+RETURNING id, attempt, task, luggage, failures, retry, timeout, at_most_once, deaths > 0, context,
+    queue, run_at
 
 -- name: succeed
 UPDATE jobs
@@ -204,7 +253,8 @@ LIMIT :limit
 
 -- name: watched
 SELECT
-    id, state, jobs.attempt, failures, run_at, cancel_requested_at, waiting, held_by, ready, finished_at,
+    id, state, jobs.attempt, failures, run_at, cancel_requested_at, waiting, held_by, ready, published_until,
+    finished_at,
     progress.done, progress.total, progress.note AS doing, progress.at AS told_at,
     last.attempt AS line_attempt, last.number AS line_number
 FROM jobs
@@ -275,7 +325,7 @@ SELECT min(expires_at) FROM jobs WHERE expires_at IS NOT NULL AND state = 'queue
 
 -- name: expire
 UPDATE jobs
-SET state = 'failed', ready = 0, held_by = NULL, finished_at = :now, reason = :reason, error = :error
+SET state = 'failed', ready = 0, held_by = NULL, published_until = NULL, finished_at = :now, reason = :reason, error = :error
 WHERE seq = :seq
 RETURNING waiting, next_id
 
@@ -301,7 +351,8 @@ WHERE jobs.files IS NOT NULL AND each.value IN (SELECT value FROM json_each(:nam
 SELECT
     id, task, queue, priority, state, jobs.attempt, failures, max_attempts, created_at, run_at, expires_at, timeout,
     started_at, finished_at, cancel_requested_at, worker, result, reason, error, jobs.note, luggage, owner, waiting,
-    held_by, ready, progress.done, progress.total, progress.note AS doing, progress.at AS told_at
+    held_by, ready, engine, published_at, published_until, progress.done, progress.total, progress.note AS doing,
+    progress.at AS told_at
 FROM jobs
 LEFT JOIN progress ON progress.job_id = jobs.id AND progress.attempt = jobs.attempt
 WHERE {which}
@@ -344,6 +395,7 @@ FROM (
             WHEN state <> 'queued' THEN state
             WHEN held_by IS NOT NULL THEN 'held'
             WHEN waiting = 1 THEN 'waiting'
+            WHEN published_until > :now THEN 'published'
             WHEN ready > 0 OR run_at <= :now THEN 'ready'
             WHEN failures = 0 THEN 'scheduled'
             ELSE 'retrying'
@@ -379,7 +431,8 @@ SELECT
     (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE worker IS NOT NULL LIMIT :most)),
     (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'failed' LIMIT :most)),
     (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'cancelled' LIMIT :most)),
-    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE finished_at IS NOT NULL LIMIT 3 * :most))
+    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE finished_at IS NOT NULL LIMIT 3 * :most)),
+    (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE published_until > :now LIMIT :most))
 
 -- name: failures
 -- Beside max() SQLite takes the other columns from the row that has it.
@@ -437,7 +490,7 @@ ORDER BY attempt
 
 -- name: cancel_queued
 UPDATE jobs
-SET state = 'cancelled', ready = 0, held_by = NULL, finished_at = :now
+SET state = 'cancelled', ready = 0, held_by = NULL, published_until = NULL, finished_at = :now
 WHERE {which}
 RETURNING id, waiting, next_id, task, queue
 
@@ -506,7 +559,10 @@ SELECT count(*) FROM (
 )
 
 -- name: depths
-SELECT queue, 'ready', count(*), min(run_at) FROM jobs WHERE ready > 0 GROUP BY queue
+SELECT queue, CASE WHEN published_until > :now THEN 'published' ELSE 'ready' END AS view, count(*), min(run_at)
+FROM jobs
+WHERE ready > 0
+GROUP BY queue, view
 UNION ALL
 SELECT queue, view, count(*), min(run_at)
 FROM (
@@ -558,6 +614,9 @@ SELECT seq FROM jobs WHERE worker IS NOT NULL
 SELECT id, task, luggage, state = 'running'
 FROM jobs
 WHERE seq IN (SELECT value FROM json_each(:places)) AND (+state = 'queued' OR +state = 'running')
+
+-- name: count_published
+SELECT count(*) FROM jobs WHERE published_until > :now
 
 -- name: counts
 SELECT

@@ -48,7 +48,8 @@ def settings_of(queue: TaskQueue, target: Target | None = None, *, hosted: bool 
     return Settings(
         url=queue.url,
         target=target or queue.target,
-        children=queue.children or cores(),
+        children=0 if None in queue.handover else queue.children or cores(),
+        handed=queue.handed,
         slots=queue.slots or SLOTS,
         grace=_grace(queue),
         retention=queue.retention,

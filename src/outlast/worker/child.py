@@ -21,7 +21,7 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from functools import partial
 from io import TextIOWrapper
@@ -46,6 +46,17 @@ _CHUNK = 1 << 16  # with more, the C library maps and unmaps memory for each mes
 
 def main(descriptor: int) -> None:
     """Serve the supervisor at the other end of a socket until it says `quit` or goes away."""
+    begin(descriptor, _serve)
+
+
+def _serve(channel: Channel, orders: dict[str, Any], queue: TaskQueue) -> None:
+    queue.teller = Teller(partial(channel.send, "told"), SystemClock())
+    log_lines.install(queue.capture)
+    run(Child(channel, orders["slots"], queue, orders["url"]).serve())
+
+
+def begin(descriptor: int, work: Callable[[Channel, dict[str, Any], TaskQueue], object]) -> None:
+    """What every child of a supervisor does first: take its lock, import the app. Then its own work."""
     role.enter_worker()
     _tell_crashes()
     _tell_lines()
@@ -56,10 +67,7 @@ def main(descriptor: int) -> None:
     assert verb == "orders", verb
     locks.acquire(Path(orders["lock"]))
     try:
-        queue = _imported(Target.from_message(orders["target"]), orders["url"])
-        queue.teller = Teller(partial(channel.send, "told"), SystemClock())
-        log_lines.install(queue.capture)
-        _run(Child(channel, orders["slots"], queue, orders["url"]).serve())
+        work(channel, orders, _imported(Target.from_message(orders["target"]), orders["url"]))
     except BaseException as error:
         channel.send("unready", _why(error))
         raise SystemExit(1) from None
@@ -101,7 +109,8 @@ def _ignore_signals() -> None:
         signal.signal(number, lambda *_: None)
 
 
-def _run(serving: Any) -> None:
+def run(serving: Coroutine[Any, Any, None]) -> None:
+    """Run it on a loop of its own: uvloop's, where it is installed."""
     try:
         import uvloop
     except ImportError:
@@ -160,11 +169,12 @@ class Child:
         self._flushing = threading.Lock()
         self._flush_is_due = False  # the loop's own: its round ends with a flush
         self._loop: asyncio.AbstractEventLoop
+        self._loop_thread: int
         self._quit: asyncio.Event
 
     async def serve(self) -> None:
         """Inside the app's lifespan, run jobs until told to quit."""
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
         self._quit = asyncio.Event()
         async with lifespan_of(self._queue):
             threading.Thread(target=self._read, name="outlast-reader", daemon=True).start()
@@ -275,7 +285,7 @@ class Child:
         if thread is not None:
             self._channel.send("stopping", job_id, _stack(thread), True)
         else:
-            self._channel.send("stopping", job_id, _stack(threading.main_thread().ident), False)
+            self._channel.send("stopping", job_id, _stack(self._loop_thread), False)
             # Behind its start, if that has not come yet.
             self._loop.call_soon_threadsafe(self._cancel, job_id)
 
@@ -296,7 +306,7 @@ def _set(future: asyncio.Future[Any], result: Any) -> None:
 
 
 def _stack(thread: int | None) -> str:
-    """What a thread is doing, from the task's own code on where it runs one. The loop's is the main one."""
+    """What a thread is doing, from the task's own code on where it runs one."""
     frame = sys._current_frames().get(thread or 0)
     if frame is None:
         return "no traceback: it has not begun"

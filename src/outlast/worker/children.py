@@ -8,53 +8,24 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from outlast.job import Claimed, Erred, Outcome, Released, Stopped, TimedOut
+from outlast.job import Claimed, Offered
 from outlast.worker.peer import Peer
-
-TIMEOUT, CANCEL, SHUTDOWN = "timeout", "cancel", "shutdown"
+from outlast.worker.running import Running
 
 
 @dataclass(slots=True)
-class Running:
+class InChild(Running):
     """A job in a child."""
 
-    job: Claimed
     child: Child
-    since: float
-    """When it was handed over, on the steady clock."""
-    stop: str | None = None
-    """Why it was told to stop, if it was."""
     is_stuck: bool = False
     """It cannot be stopped but with its child."""
-    where: str = "no traceback: its child did not answer; it may be in code that holds the interpreter"
-    """What its child said of the place where it was when it was told to stop."""
-
-    def came_to(self, outcome: Outcome) -> Outcome:
-        """What its code's ending means, given why it was told to stop."""
-        if isinstance(outcome, Erred) and self.stop == SHUTDOWN and outcome.again:
-            return Released(f"the worker was shut down; stopped, its task raised {outcome.error}")
-        if not isinstance(outcome, Stopped):
-            return outcome
-        if self.stop is None:
-            return Erred(
-                "CancelledError: the task was cancelled by code of its own process", outcome.traceback
-            )
-        self.where = outcome.traceback
-        return self.stopped()
-
-    def stopped(self) -> Outcome:
-        """What it came to when its code was stopped, with or without its child."""
-        if self.stop == TIMEOUT:
-            return TimedOut(self.job.timeout or 0, self.where)
-        if self.stop == CANCEL:
-            return Stopped()
-        return Released("the worker was shut down" if self.stop == SHUTDOWN else "its child was replaced")
 
 
 class Child:
@@ -64,7 +35,7 @@ class Child:
         self.number = number
         self.lock = lock
         self.slots = slots
-        self.running: dict[str, Running] = {}
+        self.running: dict[str, InChild] = {}
         self.is_ready = False
         self.is_leaving = False
         """Takes no more jobs: it is being replaced, or the worker shuts down."""
@@ -81,10 +52,11 @@ class Child:
         selector: selectors.BaseSelector,
         orders: dict[str, Any],
         on_message: Callable[[Child, list[Any]], None],
+        module: Sequence[str] = ("outlast.worker", "child"),
     ) -> None:
         """Begin the process, in a group of its own: Ctrl-C does not reach it, and a kill reaches its forks."""
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-P", "-m", "outlast.worker", "child", str(theirs.fileno())]
+        command = [sys.executable, "-P", "-m", *module, str(theirs.fileno())]
         with theirs, ExitStack() as unless_begun:
             unless_begun.enter_context(ours)
             process = subprocess.Popen(
@@ -104,6 +76,9 @@ class Child:
 
     def run(self, jobs: list[Claimed]) -> None:
         self._peer.send("run", jobs)
+
+    def publish(self, jobs: list[Offered]) -> None:
+        self._peer.send("publish", jobs)
 
     def stop(self, job_id: str) -> None:
         self._peer.send("stop", job_id)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from outlast import locks
 from outlast.address import is_postgres
-from outlast.clock import span
+from outlast.clock import span, to_micros
 from outlast.premises import Premises
 from outlast.store import Settled, Store, WorkerRecord
 from outlast.store.liveness import is_alive
@@ -85,6 +85,8 @@ def _has_left(
 
 def _rescue(store: Store, premises: Premises, worker: WorkerRecord) -> list[Settled]:
     """No job is started beside a live orphan of its own: first its children must be gone."""
+    if worker.engine is not None and _is_kept(worker, store, premises):
+        return []  # its keeper knows more of how it died
     children = premises.children(worker.id)
     orphans = [locks.holder(child) for child in children]
     for orphan in orphans:
@@ -97,6 +99,14 @@ def _rescue(store: Store, premises: Premises, worker: WorkerRecord) -> list[Sett
     for path in (*children, premises.worker(worker.id)):
         path.unlink(missing_ok=True)
     return rescued
+
+
+def _is_kept(worker: WorkerRecord, store: Store, premises: Premises) -> bool:
+    """Whether its keeper lives, or may still be starting."""
+    lock = premises.keeper(worker.id)
+    if not lock.exists():
+        return to_micros(worker.lease_until) > store.clock.now()
+    return not locks.is_free(lock)
 
 
 def _are_free(children: list[Path], patience: float) -> bool:

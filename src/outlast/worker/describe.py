@@ -23,7 +23,10 @@ _STDERR = 2
 
 def describe(target: Target, **overrides: Any) -> Settings:
     """The settings of the TaskQueue that `target` leads to, with these fields replaced. Raises AppNotFound."""
-    return replace(Settings.from_message(ask(target, "outlast.worker", "describe")), **overrides)
+    settings = Settings.from_message(ask(target, "outlast.worker", "describe"))
+    if settings.hands_all_over:
+        overrides.pop("children", None)  # there is nothing for them to run
+    return replace(settings, **overrides)
 
 
 def ask(

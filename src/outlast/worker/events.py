@@ -18,7 +18,7 @@ from outlast.job import Claimed, State
 from outlast.lifecycle import Ending
 from outlast.options import NO_OPTIONS
 from outlast.store import Settled
-from outlast.worker.children import Running
+from outlast.worker.children import InChild
 from outlast.worker.settings import Settings, cores
 
 _log = logging.getLogger("outlast.worker")
@@ -40,6 +40,8 @@ def worker_started(worker: str, settings: Settings) -> None:
         _words(settings.retention),
         worker,
     )
+    for handed in settings.handed:
+        _log.info("jobs of %s are run by %s", handed.queue or "every queue", handed.engine)
 
 
 def _words(duration: timedelta) -> str:
@@ -48,6 +50,19 @@ def _words(duration: timedelta) -> str:
         if duration and duration % timedelta(seconds=unit) == timedelta(0):
             return f"{duration // timedelta(seconds=unit)} {name}"
     return f"{duration.total_seconds():g} s"
+
+
+def broker_failed(queue: str, why: str, pause: float) -> None:
+    _log.error(
+        "jobs of queue %s cannot be published: %s; trying again in %g s. They wait in the store, and none is lost",
+        queue,
+        why,
+        pause,
+    )
+
+
+def broker_is_back(queue: str) -> None:
+    _log.info("jobs of queue %s are published again", queue)
 
 
 def worker_leaving(worker: str, running: int, grace: timedelta) -> None:
@@ -144,6 +159,14 @@ def child_is_stuck(pid: int, jobs: int, *, is_replaced: bool) -> None:
     _log.warning("child %d is stuck in a task that cannot be stopped; %s (%d jobs in it)", pid, then, jobs)
 
 
+def process_is_stuck(pid: int, jobs: int) -> None:
+    _log.warning(
+        "process %d is stuck in a task that cannot be stopped; ending it (%d jobs in it, which start again)",
+        pid,
+        jobs,
+    )
+
+
 def task_unknown(task: str, why: str) -> None:
     _log.warning("unknown task %s: %s; its jobs wait for a worker that has it", task, why)
 
@@ -174,7 +197,7 @@ def expired(jobs: Sequence[Settled]) -> None:
         _jobs.warning("expired id=%s attempt=%d%s", job.id, job.attempt, request_id.told(job.context))
 
 
-def attempt_started(running: Running) -> None:
+def attempt_started(running: InChild) -> None:
     if _jobs.isEnabledFor(logging.DEBUG):
         job = running.job
         _jobs.debug(

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from outlast import locks
 from outlast.clock import steady, to_instant
 from outlast.errors import StoreError
+from outlast.handed import Handed
 from outlast.job import new_id
 from outlast.premises import Premises
 from outlast.store import Store, WorkerRecord
@@ -45,6 +46,8 @@ class Membership:
         premises: Premises | None,
         *,
         queues: tuple[str, ...] | None,
+        handed: tuple[Handed, ...] = (),
+        engine: str | None = None,
         slots: int,
         lease: timedelta,
         outage: Outage | None = None,
@@ -60,6 +63,8 @@ class Membership:
         """When the store last answered a claim (µs), or none was due. The store is told when the lease is renewed."""
         self._premises = premises
         self._queues = queues
+        self._handed = handed
+        self._engine = engine
         self._slots = slots
         self._lease = lease
         self._outage = outage or Outage()
@@ -89,6 +94,8 @@ class Membership:
             premises="" if self._premises is None else self._premises.id,
             pid=os.getpid(),
             queues=self._queues,
+            handed=self._handed,
+            engine=self._engine,
             slots=self._slots,
             started_at=now,
             lease_until=now + self._lease,

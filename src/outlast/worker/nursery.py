@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import selectors
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from outlast.clock import steady
@@ -22,7 +23,7 @@ Started = Callable[[Claimed, Child], None]
 
 
 class Nursery:
-    """As many children as the settings say."""
+    """So many children of one kind: those that run jobs, unless told otherwise."""
 
     def __init__(
         self,
@@ -31,6 +32,10 @@ class Nursery:
         premises: Premises,
         selector: selectors.BaseSelector,
         on_message: Callable[[Child, list[Any]], None],
+        *,
+        children: int,
+        module: Sequence[str] = ("outlast.worker", "child"),
+        lock_of: Callable[[str, int], Path] | None = None,
     ) -> None:
         self.worker = worker
         self.children: dict[int, Child] = {}
@@ -39,7 +44,9 @@ class Nursery:
         """When `tend` has something to do (steady clock)."""
         self.is_closing = False
         self._settings = settings
-        self._premises = premises
+        self._wanted = children
+        self._module = module
+        self._lock_of = lock_of or premises.child
         self._selector = selector
         self._on_message = on_message
         self._is_one_more_wanted = False
@@ -117,15 +124,16 @@ class Nursery:
 
     def _start(self) -> None:
         self._number += 1
-        child = Child(self._number, self._premises.child(self.worker, self._number), self._settings.slots)
+        child = Child(self._number, self._lock_of(self.worker, self._number), self._settings.slots)
         orders = {
             "url": self._settings.url,
             "target": self._settings.target.to_message(),
             "slots": self._settings.slots,
             "lock": str(child.lock),
+            "worker": self.worker,
         }
         try:
-            child.start(self._selector, orders, self._on_message)
+            child.start(self._selector, orders, self._on_message, self._module)
         except OSError as error:
             # No process or no descriptor is to be had: the other children must not pay for it.
             events.child_cannot_start(f"no process for it: {error}", self._failed())
@@ -151,7 +159,7 @@ class Nursery:
         self.next_look = min(looks, default=float("inf"))
 
     def _is_one_missing(self) -> bool:
-        return len(self._staying()) < self._settings.children + self._is_one_more_wanted
+        return len(self._staying()) < self._wanted + self._is_one_more_wanted
 
     # ---- work --------------------------------------------------------------------------------------------------------
 
@@ -198,7 +206,7 @@ class Nursery:
         if lone is None:
             return
         lone.is_reserved = False
-        if len(self._staying()) > self._settings.children:
+        if len(self._staying()) > self._wanted:
             self._let_go(lone, steady() + self._settings.grace.total_seconds())
 
     def _lone(self) -> Child | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from outlast.clock import span
+from outlast.handed import Handed
 from outlast.target import Target
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -28,6 +29,8 @@ class Settings:
     slots: int
     queues: tuple[str, ...] | None = None
     """Only these queues; None for all."""
+    handed: tuple[Handed, ...] = ()
+    """The queues whose jobs it does not run: an engine's workers do."""
     grace: timedelta = timedelta(seconds=8)
     retention: timedelta = timedelta(days=7)
     lease: timedelta = timedelta(seconds=15)
@@ -39,16 +42,36 @@ class Settings:
     http: str | None = None
     """HOST:PORT of its metrics and health; None: nowhere."""
 
+    @property
+    def hands_all_over(self) -> bool:
+        """Whether it runs nothing itself."""
+        return any(each.queue is None for each in self.handed)
+
+    @property
+    def relayed(self) -> tuple[Handed, ...]:
+        """What it publishes itself: of what is handed over, the queues that it serves."""
+        if self.queues is None:
+            return self.handed
+        return tuple(
+            replace(each, queue=queue)
+            for queue in self.queues
+            for each in self.handed
+            if each.queue in (None, queue)
+        )
+
     def to_message(self) -> dict[str, Any]:
         fields = asdict(self)
-        return {name: span(it) if isinstance(it, timedelta) else it for name, it in fields.items()}
+        handed = [each.to_message() for each in self.handed]
+        told = {name: span(it) if isinstance(it, timedelta) else it for name, it in fields.items()}
+        return {**told, "handed": handed}
 
     @classmethod
     def from_message(cls, fields: dict[str, Any]) -> Settings:
         durations = {name: timedelta(microseconds=fields[name]) for name in ("grace", "retention", "lease")}
         queues = None if fields["queues"] is None else tuple(fields["queues"])
         target = Target.from_message(fields["target"])
-        return cls(**{**fields, **durations, "queues": queues, "target": target})
+        handed = tuple(map(Handed.from_message, fields["handed"]))
+        return cls(**{**fields, **durations, "queues": queues, "target": target, "handed": handed})
 
 
 def cores() -> int:

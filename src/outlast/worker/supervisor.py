@@ -22,11 +22,11 @@ from typing import Any
 
 from outlast.clock import SystemClock, steady
 from outlast.errors import NotConfirmed, StoreError, StoreUnusable
-from outlast.job import Claimed, Crashed, Ended, Outcome, Released, Told
+from outlast.job import Claimed, Crashed, Ended, Offered, Outcome, Released, Told
 from outlast.premises import Premises
 from outlast.store import Settled, Store, clock_of, open_store
 from outlast.worker import chores, events
-from outlast.worker.children import CANCEL, SHUTDOWN, TIMEOUT, Child, Running
+from outlast.worker.children import Child, InChild
 from outlast.worker.clock_watch import ClockWatch
 from outlast.worker.leftover import Leftover
 from outlast.worker.membership import Membership, Standing
@@ -34,6 +34,8 @@ from outlast.worker.neighbours import Neighbours
 from outlast.worker.nursery import Nursery
 from outlast.worker.outage import Outage
 from outlast.worker.outcomes import from_message, unwritable
+from outlast.worker.relay import Relay
+from outlast.worker.running import CANCEL, SHUTDOWN, TIMEOUT
 from outlast.worker.seat import Seat, Write
 from outlast.worker.settings import DUTY_TAKEN, Settings
 from outlast.worker.showing import Showing
@@ -64,6 +66,7 @@ class Supervisor:
         self._membership = Membership(
             self._premises,
             queues=settings.queues,
+            handed=settings.relayed,
             slots=settings.children * settings.slots,
             lease=settings.lease,
             outage=self._outage,
@@ -73,8 +76,8 @@ class Supervisor:
             self._premises, self._selector, on_ring=self._on_ring, on_server_gone=self._on_server_gone
         )
         self._neighbours = Neighbours(self._selector, self._on_ring, self._outage)
-        self._running: dict[str, Running] = {}
-        self._ends: list[tuple[Running, Ended]] = []
+        self._running: dict[str, InChild] = {}
+        self._ends: list[tuple[InChild, Ended]] = []
         self._told: dict[tuple[str, int], Told] = {}
         """What attempts have told of themselves and nobody has written."""
         self._tally = Tally()
@@ -125,8 +128,11 @@ class Supervisor:
         self._membership.lock()
         self._watch_signals()
         self._watch_host()
-        self._nursery = Nursery(self._settings, self.id, self._premises, self._selector, self._on_child)
+        place = (self._settings, self.id, self._premises, self._selector)
+        self._nursery = Nursery(*place, self._on_child, children=self._settings.children)
+        self._relay = Relay(*place, self._on_relay)
         self._nursery.tend(steady())
+        self._relay.tend(steady())
         self._store = open_store(self._settings.url, clock=self._clock)
         self._membership.keep(self._store)  # a store that cannot be reached now can be later
         events.worker_started(self.id, self._settings)
@@ -170,6 +176,7 @@ class Supervisor:
             self._next_chores,
             self._membership.renew_at,
             self._nursery.next_look,
+            self._relay.next_look,
             self._neighbours.tell_at,
             self._tally.write_at,
         ]
@@ -184,7 +191,7 @@ class Supervisor:
         return max(0.0, min(timers) - now)
 
     def _may_find_jobs(self) -> bool:
-        return self._look and self._may_claim_more()
+        return (self._look and self._may_claim_more()) or (self._can_claim() and self._relay.may_offer())
 
     def _may_claim_more(self) -> bool:
         return self._can_claim() and self._nursery.free() > 0
@@ -196,7 +203,12 @@ class Supervisor:
         return Standing(room, tuple(sorted(left)), not self._can_claim())
 
     def _on_ring(self) -> None:
-        self._look = self._was_rung = True
+        self._was_rung = True
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Something may have become due."""
+        self._look = self._relay.is_looking = True
 
     def _on_server_gone(self) -> None:
         """It may have left jobs held."""
@@ -216,6 +228,9 @@ class Supervisor:
             self._nursery.on_message(child, verb, *rest)
             self._leftover.clear()  # a new child may have newer code
             self._look = True
+
+    def _on_relay(self, child: Child, message: list[Any]) -> None:
+        self._relay.on_message(child, *message)
 
     def _on_ended(self, child: Child, ends: list[list[Any]]) -> None:
         for message in ends:
@@ -258,7 +273,7 @@ class Supervisor:
             running, Ended(job_id, attempt, Released(f"{why}; waits for a worker that has it", begun=False))
         )
 
-    def _end(self, running: Running, end: Ended) -> None:
+    def _end(self, running: InChild, end: Ended) -> None:
         del running.child.running[end.id]
         del self._running[end.id]
         self._ends.append((running, end))
@@ -288,6 +303,8 @@ class Supervisor:
             child = self._nursery.ended(pid)
             if child is not None:
                 self._bury(child, os.waitstatus_to_exitcode(status))
+            elif (relay := self._relay.ended(pid)) is not None:
+                self._bury_relay(relay, os.waitstatus_to_exitcode(status))
 
     def _bury(self, child: Child, code: int) -> None:
         """A child has died. What it had sent counts; what it still had is stopped, or has crashed with it."""
@@ -303,22 +320,29 @@ class Supervisor:
         self._look = True
         self._next_chores = 0.0  # a crash leaves suspects
 
+    def _bury_relay(self, child: Child, code: int) -> None:
+        child.last_words()
+        if not child.was_killed and not child.is_leaving:
+            events.child_died(child.pid, _death(code), was_ready=child.is_ready)
+        self._relay.tend(steady())
+
     # ---- 2. and 3. one transaction, then the answers ---------------------------------------------------------------
 
     def _commit(self) -> None:
         if steady() < self._pause_until and not self._seat.writes:
             return
         looking = self._look and self._can_claim()
+        relaying = self._relay.has_returned or (self._can_claim() and self._relay.may_offer())
         standing = self._standing()
         news = standing if self._membership.has_news(standing) else None
         may_claim = looking and (self._nursery.free() or self._suspicion)
-        if not (self._seat.writes or self._ends or self._told or news or may_claim):
+        if not (self._seat.writes or self._ends or self._told or news or may_claim or relaying):
             return
         writes, ends = self._seat.writes, self._ends
         self._seat.writes = []
         self._tally.turn(self._clock.now())
         try:
-            settled, claimed, alone = self._transact(writes, ends, looking, news)
+            settled, claimed, alone, offered = self._transact(writes, ends, looking, news)
         except (NotConfirmed, StoreUnusable) as error:
             self._store_failed(writes, error)
             return
@@ -334,16 +358,17 @@ class Supervisor:
             self._neighbours.owe()
         for (running, _), end in zip(ends, settled, strict=True):
             self._ended(running, end)
+        self._relay.committed(offered)
         if claimed:
             self._nursery.hand_out(claimed, self._started)
         if alone is not None:
             self._nursery.run_alone(alone, self._started)
 
     def _transact(
-        self, writes: list[Write], ends: list[tuple[Running, Ended]], looking: bool, news: Standing | None
-    ) -> tuple[list[Settled], list[Claimed], Claimed | None]:
+        self, writes: list[Write], ends: list[tuple[InChild, Ended]], looking: bool, news: Standing | None
+    ) -> tuple[list[Settled], list[Claimed], Claimed | None, list[Offered]]:
         """Whatever the store may refuse is done in here: once it has committed, nothing stands before the hand-out."""
-        store, settled, claimed, alone = self._store, [], [], None
+        store, settled, claimed, alone, offered = self._store, [], [], None, []
         with store.transaction(flush=any(write.rows for write in writes)):
             if news is not None:
                 self._membership.report(store, news)
@@ -356,15 +381,24 @@ class Supervisor:
             if looking or ((writes or ends) and self._can_claim()):
                 alone = self._claim_alone()  # first: it may take a child's slots away from the others
                 claimed = self._claim()
+            if self._relay.has_returned:
+                self._relay.take_back(store)
+            if self._can_claim() and (writes or ends or self._relay.may_offer()):
+                offered = self._relay.offer(store)
             if any(job.at_most_once for job in claimed) or (alone is not None and alone.at_most_once):
                 store.flush()  # once begun, such a job must never be seen as queued again
-            if not self._look:
+            if not self._look or self._settings.handed:
                 self._set_next_due()
-        return settled, claimed, alone
+        return settled, claimed, alone, offered
 
     def _takes_all(self) -> bool:
         """Whether nothing was left that another worker could have taken instead."""
-        return self._can_claim() and not self._look and self._settings.queues is None
+        return (
+            self._can_claim()
+            and not self._look
+            and self._settings.queues is None
+            and not self._settings.handed
+        )
 
     def _claim(self) -> list[Claimed]:
         """For every free slot; there may be more where all were filled."""
@@ -395,19 +429,20 @@ class Supervisor:
     def _what_to_claim(self) -> dict[str, Any]:
         return {
             "queues": self._settings.queues,
+            "handed": [each.queue for each in self._settings.handed],
             "unknown": self._leftover.tasks(steady()),
             "unfit": self._leftover.jobs(),
         }
 
     def _started(self, job: Claimed, child: Child) -> None:
         now = steady()
-        running = child.running[job.id] = self._running[job.id] = Running(job, child, now)
+        running = child.running[job.id] = self._running[job.id] = InChild(job, now, child)
         if job.timeout is not None:
             self._set_deadline(now + job.timeout / 1e6, job)
         self._tally.started(job)
         events.attempt_started(running)
 
-    def _ended(self, running: Running, settled: Settled) -> None:
+    def _ended(self, running: InChild, settled: Settled) -> None:
         self._tally.ended(running.job, settled.ending, steady() - running.since)
         events.attempt_ended(running, settled)
 
@@ -434,7 +469,7 @@ class Supervisor:
         self._may_have_strays = True
         self._pause_until = steady() + 0.5
 
-    def _one_by_one(self, writes: list[Write], ends: list[tuple[Running, Ended]], error: Exception) -> None:
+    def _one_by_one(self, writes: list[Write], ends: list[tuple[InChild, Ended]], error: Exception) -> None:
         """The store is well, but something in this commit cannot be written: let nobody else pay for it."""
         if not (writes or ends or self._told or isinstance(error, StoreError)):
             raise error
@@ -488,7 +523,8 @@ class Supervisor:
     def _tend(self) -> None:
         now = steady()
         if self._next_due is not None and now >= self._next_due:
-            self._next_due, self._look = None, True
+            self._next_due = None
+            self._look_again()
         while self._deadlines and self._deadlines[0][0] <= now:
             _, job_id, attempt = heapq.heappop(self._deadlines)
             self._stop_attempt(job_id, attempt, TIMEOUT)
@@ -505,12 +541,13 @@ class Supervisor:
         if self._leave_by is not None and now >= self._leave_by:
             self._stop_rest(now)
         self._nursery.tend(now)
+        self._relay.tend(now)
 
     def _stop_attempt(self, job_id: str, attempt: int, why: str) -> None:
         if self._is_running(job_id, attempt):
             self._stop(self._running[job_id], why)
 
-    def _stop(self, running: Running, why: str) -> None:
+    def _stop(self, running: InChild, why: str) -> None:
         """Ask the child to stop a job. One that does not obey within the grace is given up with its child."""
         if running.stop is not None:
             if why == TIMEOUT:
@@ -520,7 +557,7 @@ class Supervisor:
         running.child.stop(running.job.id)
         self._set_deadline(steady() + self._settings.grace.total_seconds(), running.job)
 
-    def _give_up(self, running: Running) -> None:
+    def _give_up(self, running: InChild) -> None:
         """Nothing stops this job but the end of its child, which takes no more jobs, drains, and is replaced."""
         running.is_stuck = True
         self._nursery.replace(running.child, steady() + self._settings.grace.total_seconds())
@@ -537,19 +574,20 @@ class Supervisor:
         """The lease is over: others may run our jobs. End ours, and begin again as a new worker."""
         events.lease_lost(self.id, len(self._running))
         self._nursery.kill_all()
+        self._relay.nursery.kill_all()
         for running in list(self._running.values()):
             del running.child.running[running.job.id]
         self._running.clear()
         self._ends.clear()
         self._told.clear()
         self._membership.begin_anew()
-        self._nursery.worker = self.id
+        self._nursery.worker = self._relay.nursery.worker = self.id
         self._membership.keep(self._store)
 
     def _do_chores(self) -> None:
         """What is done now and then, not for a message: the slow poll is one of them."""
         self._next_chores = steady() + _CHORES
-        self._look = True
+        self._look_again()
         self._notice_jump()
         try:
             self._take_what_is_free()
@@ -572,7 +610,7 @@ class Supervisor:
     def _sweep(self, files: list[str]) -> None:
         """Stored files go by the hand of a child."""
         self._sweeps.note(files)
-        child = self._nursery.sweeper()
+        child = self._nursery.sweeper() or self._relay.nursery.sweeper()
         if child is not None:
             for names in self._sweeps.due(steady()):
                 child.sweep(names)
@@ -618,7 +656,7 @@ class Supervisor:
             self._commit()  # rows that were taken, before their servers lose us
             self._seat.give_up()
             self._membership.give_up_duty()
-            self._nursery.is_closing = True
+            self._nursery.is_closing = self._relay.nursery.is_closing = True
         if at_once:
             self._leave_in(0.0)
 
@@ -646,9 +684,10 @@ class Supervisor:
         if self._leave_by is None:
             return False
         self._nursery.quit_idle(self._gone_by)
-        if self._running or self._nursery.children:
+        self._relay.nursery.quit_idle(self._gone_by)
+        if self._running or self._nursery.children or self._relay.nursery.children:
             return False
-        return not self._ends or steady() >= self._gone_by
+        return not (self._ends or self._relay.has_returned) or steady() >= self._gone_by
 
     def _close(self) -> None:
         if self._ends:

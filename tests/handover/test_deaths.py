@@ -1,0 +1,125 @@
+"""Workers of engines that are killed, that die of a job, that must be stopped, and that are told to leave."""
+
+import os
+import signal
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from outlast.job import Reason, State
+from outlast.retry import RetryPolicy
+from tests.handover.engines import CELERY_ON_REDIS, DRAMATIQ_ON_REDIS, RQ
+from tests.worker.harness import lives
+
+SOON = RetryPolicy(delay=timedelta(milliseconds=10))
+
+
+def test_the_jobs_of_a_killed_worker_are_run_by_the_next(shift):
+    """P3, P5: its keeper frees them at once, and that costs no failure."""
+    house = shift.house
+    shift.relay()
+    first = shift.worker()
+    job = shift.add("app:hold", {"door": "front"})
+    house.noted("started", job)
+
+    os.killpg(first.pid, signal.SIGKILL)
+    house.reached(job, lambda record: record.state is State.QUEUED, "was freed")
+    shift.worker()
+    house.noted("started", job, attempt=2)
+    house.open("front")
+
+    assert house.result(job) == 2
+    assert house.job(job).failures == 0
+
+
+@pytest.mark.parametrize("shift", [CELERY_ON_REDIS, RQ, DRAMATIQ_ON_REDIS], ids=str, indirect=True)
+def test_a_job_that_kills_its_process_is_failed_in_the_end(shift):
+    """P6. Celery starts another process for its pool: its death is held against the job, which is poison at the third.
+
+    The commands of the others end with the job, which is nobody's fault: whoever starts them again runs it again.
+    """
+    house = shift.house
+    shift.relay()
+    worker = shift.worker()
+    job = shift.add("app:die", retry=SOON, max_attempts=10)
+    if shift.kind.engine == "celery":
+        record = house.ended(job)
+        assert (record.state, record.reason, record.attempt) == (State.FAILED, Reason.POISON, 3)
+        assert house.result(shift.add("app:work", {"value": 1})) == 1
+        return
+    worker.wait()
+    record = house.reached(job, lambda record: record.state is State.QUEUED, "was freed")
+    assert (record.failures, record.note) == (0, "rescued from a dead worker")
+
+
+def test_a_plain_task_that_runs_out_of_time_ends_its_process(shift):
+    """Nothing else stops a `def`; the job has failed by then, so that it is not run again."""
+    house = shift.house
+    shift.relay()
+    worker = shift.worker()
+    job = shift.add("app:hold", {"door": "never"}, timeout=timedelta(seconds=0.5), max_attempts=1)
+    record = house.ended(job)
+
+    assert (record.state, record.reason) == (State.FAILED, Reason.TIMEOUT)
+    [attempt] = house.store.attempts(job)
+    assert "wait_for(door)" in attempt.traceback
+    pid = house.noted("started", job).pid
+    assert house.until(lambda: not lives(pid), "the process to be gone")
+    if shift.kind.engine == "celery":
+        assert house.result(shift.add("app:work", {"value": 1})) == 1
+    else:
+        worker.wait()
+
+
+def test_a_worker_that_is_told_to_leave_ends_its_job_and_its_lifespan(shift):
+    """P11, with the engine's own patience. The store knows the worker no more."""
+    house = shift.house
+    shift.relay()
+    worker = shift.worker()
+    job = shift.add("app:hold", {"door": "front"})
+    house.noted("started", job)
+
+    worker.signal(signal.SIGTERM)
+    house.open("front")
+    worker.wait()
+    assert house.result(job) == 1
+    assert house.noted("closed").pid == house.noted("opened").pid
+    assert house.until(lambda: not _of_engines(house), "the store to know it no more")
+    assert house.job(job).attempt == 1
+
+
+def test_a_keeper_that_dies_is_replaced(shift):
+    house = shift.house
+    shift.relay()
+    worker = shift.worker()
+    job = shift.add("app:hold", {"door": "front"})
+    house.noted("started", job)
+    [keeper] = _keepers(house)
+    os.kill(keeper, signal.SIGKILL)
+    house.until(lambda: [pid for pid in _keepers(house) if pid != keeper], "another keeper")
+
+    os.killpg(worker.pid, signal.SIGKILL)
+    house.reached(job, lambda record: record.state is State.QUEUED, "was freed")
+    house.until(lambda: not _keepers(house), "the keeper to end")
+
+
+def _of_engines(house):
+    return [worker for worker in house.store.workers() if worker.engine]
+
+
+def _keepers(house):
+    return [
+        pid
+        for pid in house.everybody()
+        if b"outlast.handover\0keep" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+@pytest.mark.parametrize("shift", [CELERY_ON_REDIS, RQ, DRAMATIQ_ON_REDIS], ids=str, indirect=True)
+def test_a_worker_that_cannot_reach_its_store_says_so_at_its_start(shift):
+    """Such as one that was started in another folder, where `sqlite:///outlast.db` is another file."""
+    shift.env["OUTLAST_STORE"] = "sqlite:////nowhere/outlast.db"
+    worker = shift.worker()
+
+    assert "/nowhere/outlast.db" in shift.house.logged(worker, "cannot reach the store")
