@@ -20,7 +20,19 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from outlast import lifecycle
 from outlast.clock import Clock, span, to_instant, to_micros
 from outlast.errors import JobNotFound
-from outlast.job import Attempt, Claimed, Ended, JobRecord, Lost, NewJob, Outcome, Released, State, Succeeded
+from outlast.job import (
+    SUCCEEDED,
+    Attempt,
+    Claimed,
+    Ended,
+    JobRecord,
+    Lost,
+    NewJob,
+    Outcome,
+    Released,
+    State,
+    Succeeded,
+)
 from outlast.lifecycle import Ending, Standing
 from outlast.store import (
     ALL,
@@ -460,14 +472,13 @@ class SQLStore(ABC):
 
     # ---- endings, in steps
 
-    def _keep_file(self, end: Ended) -> None:
-        """The few results that lie in a file."""
-        if isinstance(end.outcome, Succeeded) and end.outcome.file is not None:
+    def _keep_more(self, end: Ended) -> None:
+        """What few successes have: a result that lies in a file, and jobs that the task added, there only now."""
+        if end.outcome is SUCCEEDED or not isinstance(end.outcome, Succeeded):
+            return
+        if end.outcome.file is not None:
             self._connection.execute(self.SQL["keep_file"], {"file": end.outcome.file, "id": end.id})
-
-    def _insert_added(self, end: Ended) -> None:
-        """The jobs that a task added are there once it has succeeded, and only then."""
-        if isinstance(end.outcome, Succeeded) and end.outcome.added:
+        if end.outcome.added:
             self.insert(end.outcome.added)
 
     def _end_otherwise(self, end: Ended, now: int) -> Ending | None:
