@@ -102,7 +102,7 @@ RULES = {
 def test_no_page_bars_anybody(window, base, jobs, scheme):
     """Axe finds nothing, in both themes: names, roles, order, contrast of 4.5 to 1. No page breaks its own policy.
 
-    To see it fail: make `--muted` a little lighter, or take the label off a field.
+    To see it fail: make `--muted` a little lighter, or take the label off the choice of a queue.
     """
     page = window.page(f"{base}/")
     page.emulate_media(color_scheme=scheme)
@@ -164,16 +164,20 @@ def test_pages_change_without_being_loaded_again(look, store, jobs):
 
 
 def test_what_the_reader_has_opened_or_types_is_left_alone(look, store, jobs):
+    """To see it fail: let the morph copy `open`, too."""
     page = look(f"jobs/{jobs['failed']}")
-    summary = page.get_by_text("Attempt 1 erred").last
-    summary.click()
+    page.get_by_text("Attempt 1 erred").last.click()
     expect(page.locator("details.fold")).not_to_have_attribute("open", "")
+    store.retry(JobFilter(ids=(jobs["failed"],)))
+    page.evaluate(LOOK)
+    expect(page.locator(".title .state")).to_have_text("queued")  # it has come anew
+    expect(page.locator("details.fold")).not_to_have_attribute("open", "")
+
     listed = look("jobs")
     listed.get_by_label("Argument text").fill("half typed")
     with listed.expect_response(re.compile("/jobs")):
-        pass
+        listed.evaluate(LOOK)
     expect(listed.get_by_label("Argument text")).to_have_value("half typed")
-    expect(page.locator("details.fold")).not_to_have_attribute("open", "")
 
 
 def test_nothing_is_asked_for_while_the_reader_has_stopped_it(look, store, jobs):
