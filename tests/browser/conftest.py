@@ -20,7 +20,6 @@ from tests.browser.chromium import Window, new_window, started
 from tests.contract.making import worker_record
 from tests.polling import polled
 
-
 expect.set_options(timeout=15_000)  # a loaded machine takes its time
 
 
