@@ -5,6 +5,7 @@ be, so that everything goes through FastAPI's public names alone.
 """
 
 import os
+import signal
 
 import pytest
 
@@ -12,6 +13,11 @@ if os.environ.get("OUTLAST_TEST_SEAM") == "public":
     from outlast.fastapi import seam
 
     seam.STACKS = ()
+
+
+# What a shell starts in the background is deaf to Ctrl-C, and so is all that it starts: tests press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

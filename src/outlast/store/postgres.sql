@@ -105,8 +105,7 @@ DELETE FROM workers WHERE id = :worker AND NOT EXISTS (SELECT 1 FROM jobs WHERE 
 DELETE FROM workers WHERE id = :worker
 
 -- name: workers
--- Whatever there is: a store that is only read may be of an older Outlast.
-SELECT *
+SELECT id, host, premises, pid, queues, slots, started_at, lease_until, room, unknown, leaving, claimed_at, children, seen_at
 FROM workers
 ORDER BY started_at, id
 

@@ -216,7 +216,7 @@ class SQLStore(SQLSearch):
             return self._connection.execute(self.SQL["leave"], {"worker": worker}).rowcount == 1
 
     def workers(self) -> list[WorkerRecord]:
-        return [_worker_record(row) for row in self._connection.read_named(self.SQL["workers"], {})]
+        return [_worker_record(row) for row in self._connection.read(self.SQL["workers"])]
 
     def claim(
         self,
@@ -756,24 +756,38 @@ def _child_record(pid: int, standing: str, memory: int | None, jobs: int, job_id
     return ChildRecord(pid=pid, standing=standing, memory=memory, jobs=jobs, job_ids=tuple(job_ids))
 
 
-def _worker_record(row: Named) -> WorkerRecord:
-    served = json.loads(row["queues"])
-    claimed_at = row.get("claimed_at")
-    seen_at = row.get("seen_at")
+def _worker_record(row: tuple[Any, ...]) -> WorkerRecord:
+    (
+        worker,
+        host,
+        premises,
+        pid,
+        queues,
+        slots,
+        started_at,
+        lease_until,
+        room,
+        unknown,
+        leaving,
+        claimed_at,
+        children,
+        seen_at,
+    ) = row
+    served = json.loads(queues)
     return WorkerRecord(
-        id=row["id"],
-        host=row["host"],
-        premises=row["premises"],
-        pid=row["pid"],
+        id=worker,
+        host=host,
+        premises=premises,
+        pid=pid,
         queues=None if served is None else tuple(served),
-        slots=row["slots"],
-        started_at=to_instant(row["started_at"]),
-        lease_until=to_instant(row["lease_until"]),
-        room=row["room"],
-        unknown=tuple(json.loads(row["unknown"])),
-        is_leaving=bool(row["leaving"]),
+        slots=slots,
+        started_at=to_instant(started_at),
+        lease_until=to_instant(lease_until),
+        room=room,
+        unknown=tuple(json.loads(unknown)),
+        is_leaving=bool(leaving),
         claimed_at=None if claimed_at is None else to_instant(claimed_at),
-        children=tuple(_child_record(*child) for child in json.loads(row.get("children", "[]"))),
+        children=tuple(_child_record(*child) for child in json.loads(children)),
         seen_at=None if seen_at is None else to_instant(seen_at),
     )
 
