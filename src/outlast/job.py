@@ -132,6 +132,10 @@ class Succeeded(Outcome):
     """The stored file that the value lies in, if `result` only stands for it."""
 
 
+SUCCEEDED = Succeeded()
+"""Made once: most successes have nothing to say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Erred(Outcome):
     """The task raised. `again` says whether its policy lets it be tried again; `delay` (µs) overrides the policy's."""

@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from outlast import TaskQueue
 from outlast.store import Store, open_store
 from tests.browser.chromium import Window, new_window, started
 from tests.contract.making import worker_record
 from tests.polling import polled
+
+expect.set_options(timeout=15_000)  # a loaded machine takes its time
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from tests.browser.conftest import served
 from tests.contract.making import end, ids, new_chain, put, take
 from tests.dashboard import shop
 from tests.dashboard.test_pages import MARKUP
+from tests.polling import polled
 
 TRACE = f"""Traceback (most recent call last):
   File "{shop.__file__}", line 7, in send
@@ -102,7 +103,7 @@ RULES = {
 def test_no_page_bars_anybody(window, base, jobs, scheme):
     """Axe finds nothing, in both themes: names, roles, order, contrast of 4.5 to 1. No page breaks its own policy.
 
-    To see it fail: make `--muted` a little lighter, or take the label off a field.
+    To see it fail: make `--muted` a little lighter, or take the label off the choice of a queue.
     """
     page = window.page(f"{base}/")
     page.emulate_media(color_scheme=scheme)
@@ -164,16 +165,20 @@ def test_pages_change_without_being_loaded_again(look, store, jobs):
 
 
 def test_what_the_reader_has_opened_or_types_is_left_alone(look, store, jobs):
+    """To see it fail: let the morph copy `open`, too."""
     page = look(f"jobs/{jobs['failed']}")
-    summary = page.get_by_text("Attempt 1 erred").last
-    summary.click()
+    page.get_by_text("Attempt 1 erred").last.click()
     expect(page.locator("details.fold")).not_to_have_attribute("open", "")
+    store.retry(JobFilter(ids=(jobs["failed"],)))
+    came_anew = "document.querySelector('.title .state').textContent === 'queued'"
+    assert polled(lambda: page.evaluate(f"{LOOK}, {came_anew}"), 10)  # the answer of this second may be old
+    expect(page.locator("details.fold")).not_to_have_attribute("open", "")
+
     listed = look("jobs")
     listed.get_by_label("Argument text").fill("half typed")
     with listed.expect_response(re.compile("/jobs")):
-        pass
+        listed.evaluate(LOOK)
     expect(listed.get_by_label("Argument text")).to_have_value("half typed")
-    expect(page.locator("details.fold")).not_to_have_attribute("open", "")
 
 
 def test_nothing_is_asked_for_while_the_reader_has_stopped_it(look, store, jobs):

@@ -1,7 +1,7 @@
 """Attempts of tasks with dependencies in a real worker: what they add, and how they are stopped.
 
 Broken on purpose, each of these makes tests here fail:
- - in `sqlite._insert_added`, return at once: what a task adds is lost;
+ - in `SQLStore._keep_more`, leave out the jobs: what a task adds is lost;
  - in `solving.Solver.__call__`, commit what was added at once: a failed attempt leaves its jobs;
  - in `child._in_thread`, leave `_threaded` alone: a `def` that has dependencies cannot be stopped.
 """

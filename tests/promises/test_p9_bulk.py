@@ -2,7 +2,7 @@
 
 Broken on purpose, each of these makes a test here fail:
  - in `Freight.loaded`, never set `is_bulky`: a row takes what is over the limit;
- - in `SQLiteStore._keep_file`, return at once: a sweep deletes a result that somebody still asks for;
+ - in `SQLStore._keep_more`, leave out the file: a sweep deletes a result that somebody still asks for;
  - in `executor._meaning`, leave out CannotBegin: arguments that no longer fit fail their job;
  - in `handle.Job`, unpack the row's own text: a result reads as what stands for it.
 """

@@ -193,7 +193,7 @@ async def adouble(value):
 
 @pytest.mark.parametrize("task", ["double", "adouble"])
 def test_what_is_over_the_payload_limit_goes_to_a_child_and_back_in_files(house: House, task: str) -> None:
-    """Break it: in SQLiteStore._keep_file, return at once; in executor.begin, unpack the row's own text."""
+    """Break it: in SQLStore._keep_more, leave out the file; in executor.begin, unpack the row's own text."""
     house.write("app", PRELUDE + BULK)
     queue = TaskQueue(store=house.url, files=f"file:{house.folder / 'bulk'}", payload_limit=1000)
     text = json.dumps({"value": "x" * 2000})

@@ -219,8 +219,7 @@ class PostgresStore(SQLStore):
         failures = {(job_id, attempt): failures for job_id, attempt, failures, _ in rows}
         self._let_go([behind for *_, behind in rows if behind is not None], now)
         for fence in failures:
-            self._keep_file(first[fence])
-            self._insert_added(first[fence])
+            self._keep_more(first[fence])
         return [
             success_of(failures.pop((end.id, end.attempt)), result_of(first[end.id, end.attempt]))
             if (end.id, end.attempt) in failures

@@ -22,6 +22,7 @@ from outlast.clock import span, to_instant, to_micros
 from outlast.errors import StoreError
 from outlast.handed import Handed, is_among
 from outlast.job import (
+    SUCCEEDED,
     Attempt,
     Claimed,
     Ended,
@@ -696,14 +697,13 @@ class SQLStore(SQLSearch):
 
     # ---- endings, in steps
 
-    def _keep_file(self, end: Ended) -> None:
-        """The few results that lie in a file."""
-        if isinstance(end.outcome, Succeeded) and end.outcome.file is not None:
+    def _keep_more(self, end: Ended) -> None:
+        """What few successes have: a result that lies in a file, and jobs that the task added, there only now."""
+        if end.outcome is SUCCEEDED or not isinstance(end.outcome, Succeeded):
+            return
+        if end.outcome.file is not None:
             self._connection.execute(self.SQL["keep_file"], {"file": end.outcome.file, "id": end.id})
-
-    def _insert_added(self, end: Ended) -> None:
-        """The jobs that a task added are there once it has succeeded, and only then."""
-        if isinstance(end.outcome, Succeeded) and end.outcome.added:
+        if end.outcome.added:
             owner = self._one(self.SQL["owner_of"], {"id": end.id})
             self.insert([job if job.owner else job._replace(owner=owner) for job in end.outcome.added])
 

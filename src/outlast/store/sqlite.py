@@ -177,8 +177,7 @@ class SQLiteStore(SQLStore):
         )
         for end, (_, failures, _), is_ours in zip(ends, known, changed, strict=True):
             if is_ours:
-                self._keep_file(end)
-                self._insert_added(end)
+                self._keep_more(end)
             yield success_of(failures, result_of(end)) if is_ours else None
 
     def _looked_up(self, end: Ended) -> _Known:

@@ -21,7 +21,7 @@ from outlast.clock import span
 from outlast.context import Carried
 from outlast.errors import Fail, LuggageMisfit, Retry, Snooze, TaskUnknown
 from outlast.files.freight import Freight
-from outlast.job import Claimed, Erred, NewJob, Outcome, Released, Snoozed, Stopped, Succeeded
+from outlast.job import SUCCEEDED, Claimed, Erred, NewJob, Outcome, Released, Snoozed, Stopped, Succeeded
 from outlast.luggage import Signature, pack_value
 from outlast.luggage.parcel import has_files
 from outlast.luggage.stand_in import stood_for
@@ -211,7 +211,7 @@ def _told(error: BaseException, what: str) -> str:
 
 def _succeeded(call: Run, result: Any, added: Sequence[NewJob] = ()) -> Succeeded:
     if result is None:
-        return Succeeded(None, tuple(added))
+        return Succeeded(None, tuple(added)) if added else SUCCEEDED
     if type(result) is CoroutineType:
         result.close()
         raise TypeError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from outlast.job import Ended, Erred, NewJob, Outcome, Released, Snoozed, Stopped, Succeeded
+from outlast.job import SUCCEEDED, Ended, Erred, NewJob, Outcome, Released, Snoozed, Stopped, Succeeded
 
 _KINDS: dict[str, type[Outcome]] = {
     kind.__name__: kind for kind in (Succeeded, Erred, Released, Snoozed, Stopped)
@@ -22,6 +22,8 @@ def from_message(message: list[Any]) -> Ended:
     job_id, attempt, kind, *fields = message
     if kind == "Succeeded":
         result, added, file = fields
+        if result is None and not added and file is None:
+            return Ended(job_id, attempt, SUCCEEDED)
         return Ended(job_id, attempt, Succeeded(result, tuple(map(NewJob._make, added)), file))
     return Ended(job_id, attempt, _KINDS[kind](*fields))
 
