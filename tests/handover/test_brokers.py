@@ -9,6 +9,7 @@ from tests.brokers import RedisServer
 from tests.handover.conftest import opened
 from tests.handover.engines import CELERY_ON_REDIS, DRAMATIQ_ON_REDIS, RQ, Shift
 from tests.stores import sqlite
+from tests.worker.harness import stop
 
 ON_REDIS = [CELERY_ON_REDIS, RQ, DRAMATIQ_ON_REDIS]
 
@@ -107,9 +108,12 @@ def test_a_relay_that_is_killed_is_started_again_and_what_it_had_is_published(sh
     shift.worker()
     assert house.result(shift.add("app:work", {"value": 1})) == 1
     [relay] = house.children(supervisor.pid)
+    stop(relay)
+    job = shift.add("app:work", {"value": 2})
+    house.reached(job, lambda record: record.view == "published", "was given to the relay")
     os.kill(relay, signal.SIGKILL)
 
-    assert house.result(shift.add("app:work", {"value": 2})) == 2
+    assert house.result(job) == 2
     assert house.children(supervisor.pid) != [relay]
 
 

@@ -97,6 +97,7 @@ class History:
                 session.close()
 
 
+@pytest.mark.timeout(400)  # many histories on a loaded machine take their time
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=16))
 def test_jobs_and_data_share_one_fate(queue, engine, url, caplog, steps):
