@@ -154,7 +154,9 @@ def test_two_workers_share_one_queue(house: House, kill: str) -> None:
     workers = {"first": house.worker(slots=2), "second": house.worker(slots=2)}
     jobs = house.add_all([house.row("app:hold", {"door": "door"}) for _ in range(6)])
     house.until(lambda: len({note.pid for note in house.diary("started")}) == 2, "both to work")
+    orphans = {*house.children(workers[kill].pid)}
     workers[kill].kill()
+    house.until(lambda: not orphans & {*house.everybody()}, "its child to have ended as well")
     house.open("door")
 
     house.results(jobs)
