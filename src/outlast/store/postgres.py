@@ -119,32 +119,17 @@ class PostgresStore(SQLStore):
 
     # ---- claiming
 
-    def claim(
-        self,
-        worker: str,
-        limit: int,
-        *,
-        queues: Collection[str] | None = None,
-        handed: Collection[str | None] = (),
-        unknown: Collection[str] = (),
-        unfit: Collection[str] = (),
-        alone: bool = False,
-    ) -> list[Claimed]:
-        """One question answers what `SQLStore.claim` asks in four: each takes its time over a network."""
-        now = self.clock.now()
-        if limit < 1:
-            return []
-        wanted = Wanted(limit, queues, handed, unknown, unfit, alone, now)
-        asked = {"worker": worker, "now": now}
+    def _claim(self, worker: str, wanted: Wanted) -> list[Claimed]:
+        """One question answers what `SQLStore` asks in four: each takes its time over a network."""
+        asked = {"worker": worker, "now": wanted.now}
+        prospects = self._ready_sql("prospects", alone=wanted.alone)
         with self._database.own_transaction():
-            [(is_known, is_due, names)] = self._database.read(
-                self._ready_sql("prospects", alone=alone), asked
-            )
+            [(is_known, is_due, names)] = self._database.read(prospects, asked)
             if not is_known:
                 return []
             if not is_due:
                 return self._take_from(wanted.of(names), worker, wanted)
-            self._promote(now)
+            self._promote(wanted.now)
             return self._take(worker, wanted)
 
     def claim_published(self, worker: str, job_id: str, attempt: int, *, engine: str) -> Claimed | None:

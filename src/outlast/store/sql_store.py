@@ -245,14 +245,8 @@ class SQLStore(SQLSearch):
         unfit: Collection[str] = (),
         alone: bool = False,
     ) -> list[Claimed]:
-        now = self.clock.now()
-        if limit < 1 or not self._may_claim(now, alone):
-            return []
-        with self._connection.own_transaction():
-            if not self._knows(worker):
-                return []
-            self._promote(now)
-            return self._take(worker, Wanted(limit, queues, handed, unknown, unfit, alone, now))
+        wanted = Wanted(limit, queues, handed, unknown, unfit, alone, self.clock.now())
+        return self._claim(worker, wanted) if limit > 0 else []
 
     def claim_one(self, worker: str, job_id: str) -> Claimed | None:
         now = self.clock.now()
@@ -635,6 +629,15 @@ class SQLStore(SQLSearch):
         return count
 
     # ---- claiming, in steps
+
+    def _claim(self, worker: str, wanted: Wanted) -> list[Claimed]:
+        if not self._may_claim(wanted.now, wanted.alone):
+            return []
+        with self._connection.own_transaction():
+            if not self._knows(worker):
+                return []
+            self._promote(wanted.now)
+            return self._take(worker, wanted)
 
     def _may_claim(self, now: int, alone: bool) -> bool:
         """A look without the writer's lock: an idle worker must not make servers wait."""
