@@ -81,7 +81,7 @@ class Relay:
     def offer(self, store: Store) -> list[Offered]:
         """Jobs to publish. Raises StoreError."""
         self.is_looking = False
-        return store.offer(self._handed, leave=self._resumes.keys())
+        return store.offer(self._handed, leave=self._resumes.keys()) if self._handed else []
 
     # ---- after its commit
 

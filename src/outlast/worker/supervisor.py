@@ -491,9 +491,7 @@ class Supervisor:
             try:
                 (settled,) = self._store.settle([end])
             except (NotConfirmed, StoreUnusable):
-                self._ends.append(
-                    (running, end)
-                )  # the store has failed meanwhile: this end is as good as it was
+                self._ends.append((running, end))  # it is as good as it was: the store has failed meanwhile
             except Exception as refusal:
                 self._ends.append((running, end._replace(outcome=unwritable(refusal))))
             else:
