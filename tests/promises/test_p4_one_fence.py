@@ -57,7 +57,7 @@ def test_a_worker_taken_for_dead_cannot_overwrite_what_its_successor_has_ended(
 ) -> None:
     """What the old worker says of attempt 1 is not counted after attempt 2 has ended the job.
 
-    Break it: in sqlite.sql, leave the whole fence out of `succeed` and of `standing` and `end`: only the id counts.
+    Break it: in the SQL, leave the whole fence out of `succeed`, of `standing` and of `end`: only the id counts.
     """
     old, job = _stopped_after_its_task(house, err)
     house.open("turn2")

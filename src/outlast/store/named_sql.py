@@ -1,4 +1,4 @@
-"""SQL kept as SQL: reads a file of statements, each under its `-- name: …` line."""
+"""SQL kept as SQL: reads files of statements, each under its `-- name: …` line."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ _COLUMNS = {
 """What stands in the files for the many columns of the statistics."""
 
 
-def named_sql(resource: str) -> dict[str, str]:
-    """The statements of a file of this package, by name."""
+def named_sql(dialect: str) -> dict[str, str]:
+    """The statements of a dialect, by name: its own, and those that both have."""
+    return _statements("both.sql") | _statements(f"{dialect}.sql")
+
+
+def _statements(resource: str) -> dict[str, str]:
     text = files("outlast.store").joinpath(resource).read_text(encoding="utf-8")
     for mark, columns in _COLUMNS.items():
         text = text.replace(mark, columns)

@@ -1,7 +1,7 @@
 """The store in a PostgreSQL database: how it takes jobs and ends many at once. What all stores do is `sql_store`.
 
-The statements are in postgres.sql, by name; how they become commits is `postgres_connection`. Statements carry many
-rows at once, and claims skip what another worker is taking.
+The statements are in postgres.sql and both.sql, by name; how they become commits is `postgres_connection`. Statements
+carry many rows at once, and claims skip what another worker is taking.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from outlast.store.postgres_listener import PostgresListener, channel_of
 from outlast.store.sql_search import Row
 from outlast.store.sql_store import SQLStore, Wanted, is_ready_at_once, result_of, success_of
 
-SQL = named_sql("postgres.sql")
+SQL = named_sql("postgres")
 
 
 def columns_of(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:

@@ -1,8 +1,8 @@
 """The store in one SQLite file: how it takes jobs and ends many at once. What it does as every store is `sql_store`.
 
-The statements are in sqlite.sql, by name; how they become commits is `sqlite_file`. Two habits keep it fast: a claim
-reads nothing but its index and the jobs it takes, and the store remembers which job lies behind each one that it
-claimed itself, so that a success is one statement.
+The statements are in sqlite.sql and both.sql, by name; how they become commits is `sqlite_file`. Two habits keep it
+fast: a claim reads nothing but its index and the jobs it takes, and the store remembers which job lies behind each one
+that it claimed itself, so that a success is one statement.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from outlast.store.sql_search import Row
 from outlast.store.sql_store import SQLStore, Wanted, is_ready_at_once, result_of, success_of
 from outlast.store.sqlite_file import SQLiteFile
 
-SQL = named_sql("sqlite.sql")
+SQL = named_sql("sqlite")
 _ROWS = 25
 """Jobs written by one statement, where there are as many: a third less work than one by one."""
 _INSERT_MANY = re.sub(r"VALUES (\(.*?\))", lambda row: "VALUES " + ", ".join([row[1]] * _ROWS), SQL["insert"])
