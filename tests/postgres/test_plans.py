@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
 
 import pytest
 
 from outlast.job import State
 from outlast.store import Store, open_store
 from outlast.store.postgres import SQL, PostgresStore
-from tests.contract.making import new_chain, new_job, put, worker_record
+from outlast.store.postgres_connection import in_schema
+from tests.contract.making import end, new_chain, new_job, put, worker_record
 from tests.postgresql import new_store
 from tests.stores import execute
 
@@ -123,6 +126,41 @@ def test_what_statistics_do_not_know_makes_no_turn_read_the_whole_table(
 
     assert "Seq Scan on jobs" not in plan
     assert f"Index Cond: ({condition}" in plan
+
+
+KEPT = [
+    ("claim", "'{default}', 1, '{}', '{}', 40, 'w1'", "jobs_ready"),
+    ("prune", "1, NULL, 1000", "jobs_finished"),
+]
+
+
+@pytest.mark.parametrize(("name", "values", "index"), KEPT, ids=[name for name, *_ in KEPT])
+def test_a_plan_that_was_made_when_there_were_no_jobs_serves_when_there_are_many(
+    name: str, values: str, index: str
+) -> None:
+    """It is kept for as long as the connection. Break it: leave enable_bitmapscan out of the settings."""
+    with new_store() as url, closing(open_store(url)) as store:
+        store.enter(worker_record("w1", store.clock))
+        for _ in range(5):  # often enough to be prepared
+            store.insert([new_job(store)])
+            end(store, *store.claim("w1", 1))
+            store.prune(timedelta(days=1))
+
+        plan = kept_plan(store, name, values)
+
+        assert f"Index Scan using {index} on jobs" in plan
+        assert "Bitmap" not in plan
+        assert "Seq Scan on jobs" not in plan
+
+
+def kept_plan(store: Store, name: str, values: str) -> str:
+    """As the store's own session has it."""
+    database = store._database  # type: ignore[attr-defined]
+    beginning = in_schema(SQL[name], database.address.schema).splitlines()[0]
+    prepared = database.read("SELECT name, statement FROM pg_prepared_statements")
+    [kept] = [name for name, statement in prepared if statement.startswith(beginning)]
+    database.execute("SET plan_cache_mode = force_generic_plan")
+    return "\n".join(line for (line,) in database.read(f"EXPLAIN EXECUTE {kept} ({values})"))
 
 
 def plan_of(store: Store, sql: str, **parameters: object) -> str:

@@ -6,12 +6,14 @@ import os
 import pwd
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from outlast.address import address_of
-from outlast.store import open_store
+from outlast.errors import NotConfirmed
+from outlast.store import Store, open_store
 from tests.contract.making import end, put, worker_record
 from tests.debian import program
 from tests.polling import polled
@@ -74,12 +76,46 @@ def test_it_is_found_out_and_nobody_listens(pooled: str, url: str) -> None:
 
     assert behind.listener() is None
     assert listener is not None
+    assert prepared(behind) == 0 < prepared(direct)
 
     behind.announce()
     assert polled(listener.heard, 5), "what is announced by way of the proxy is heard all the same"
     listener.close()
     behind.close()
     direct.close()
+
+
+def prepared(store: Store) -> int:
+    """Statements that the session has been told to keep, after some work."""
+    store.enter(worker_record("w1", store.clock))
+    for _ in range(5):
+        put(store)
+        end(store, *store.claim("w1", 1))
+    return store._database.read("SELECT count(*) FROM pg_prepared_statements")[0][0]  # type: ignore[attr-defined]
+
+
+def test_a_proxy_that_hides_itself_is_found_out_by_what_it_forgets(
+    pooled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One commit is not confirmed, and nothing is prepared any more. Break it: in is_of_other_session, say False."""
+    monkeypatch.setattr("outlast.store.postgres_driver.is_pooled", lambda connection: False)
+    one, other = open_store(pooled), open_store(pooled)
+    refused, done = 0, 0
+    with closing(one), closing(other):
+        for store in (one, other):
+            store.enter(worker_record("w1", store.clock))
+        for number in range(40):
+            store = (one, other)[number % 2]
+            try:
+                with store.transaction(flush=True):
+                    put(store)
+                    end(store, *store.claim("w1", 1))
+            except NotConfirmed:
+                refused += 1
+            else:
+                done += 1
+        assert 1 <= refused <= 2
+        assert one.counts()["succeeded"] == done == 40 - refused
 
 
 def test_a_worker_serves_behind_it(pooled: str, tmp_path: Path) -> None:

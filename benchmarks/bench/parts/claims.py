@@ -146,6 +146,6 @@ def _table(times: dict[str, list[list[float]]], finished: int, queued: int) -> T
         table.add(name, empty.told(2), full.told(2), ratio.told(2), goal)
     table.notes.append(
         f"A claim of {_BATCH} jobs, in a table with nothing else and in one with {finished:,} finished and {queued:,} "
-        "queued jobs; statements are planned anew each time, and each claim is flushed."
+        "queued jobs; each claim is flushed."
     )
     return table

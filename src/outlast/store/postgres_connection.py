@@ -3,7 +3,8 @@
 1. Connects when it is first used, and again after the connection was lost.
 2. Makes commits, nested ones joining the outermost; what need not be flushed is not waited for.
 3. Speaks PostgreSQL's dialect of our SQL: `:name` for a parameter, tables by the name of their schema.
-4. Keeps the time: the database's clock is measured when it connects, and now and then.
+4. Has the server plan what workers say again and again once, where the session is ours.
+5. Keeps the time: the database's clock is measured when it connects, and now and then.
 
 What goes wrong is worded by `outlast.store.postgres_driver`.
 """
@@ -31,11 +32,12 @@ _PARAMETER = re.compile(r"(?<!:):([a-z_][a-z_0-9]*)")
 _TABLE = re.compile(
     r"\b(FROM|INTO|UPDATE|JOIN) (jobs|attempts|queues|workers|progress|log_lines|depths|statistics|facts)\b"
 )
-# A transaction changes few of many rows, each found by an index. Statistics that are older than the rows, or that know
-# only how many were queued yesterday, have the planner read the whole table instead, and compare all with all.
-_BEGIN = "BEGIN; " + "; ".join(
-    f"SET LOCAL {setting} = off"
-    for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
+# A transaction changes few of many rows, each found by an index and in its order. Statistics that are older than the
+# rows, or that know only how many were queued yesterday, have the planner read the whole table instead, sort it, and
+# compare all with all; and a plan is kept for as long as the connection.
+_PLANS = ("enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_hashjoin", "enable_mergejoin", "jit")
+_BEGIN = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; " + "; ".join(
+    f"SET LOCAL {setting} = off" for setting in _PLANS
 )
 _TIME = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
@@ -61,6 +63,10 @@ class PostgresConnection:
         self._told = address.told
         self._connection: driver.Connection | None = None
         self._spoken: dict[str, str] = {}
+        self._is_ours = address.listens
+        """Whether the session may be: what is prepared in it is there the next time."""
+        self._prepare: bool | None = False
+        """None: what is said often. Outside our transactions, nothing: plans are made for the values that are given."""
         self._is_closed = False
         self._not_before = 0.0
         self._depth = 0
@@ -111,9 +117,11 @@ class PostgresConnection:
     def _once(self, sql: str, parameters: Parameters = _NOTHING) -> driver.Cursor:
         connection = self._opened()
         try:
-            return connection.execute(self._dialect(sql), parameters or None)
+            return connection.execute(self._dialect(sql), parameters or None, prepare=self._prepare)
         except driver.DriverError as error:
-            if driver.is_of_standby(error):
+            is_other = driver.is_of_other_session(error)
+            self._is_ours &= not is_other
+            if is_other or driver.is_of_standby(error):
                 connection.close()
             raise driver.explained(error, self._told) from error
 
@@ -174,6 +182,7 @@ class PostgresConnection:
         if not self._depth:
             self._flush_wanted = False
             self.execute(_BEGIN)
+            self._prepare = None if self._is_ours else False
         self._flush_wanted |= flush
         self._depth += 1
 
@@ -182,6 +191,7 @@ class PostgresConnection:
         self._doomed |= error is not None
         if self._depth:
             return
+        self._prepare = False
         doomed, self._doomed = self._doomed, False
         if not doomed:
             self._commit()
@@ -240,7 +250,11 @@ class PostgresConnection:
                 require_schema(connection, self.address)
             if not self._even_moved:
                 require_at_home(self._told, facts_of(connection, self.address))
+            self._is_ours &= not driver.is_pooled(connection)
             self._measure(connection)
+        except driver.DriverError as error:
+            connection.close()
+            raise driver.explained(error, self._told) from error
         except BaseException:
             connection.close()
             raise

@@ -1,6 +1,6 @@
 """The driver of PostgreSQL: the one module that imports psycopg. It connects, and says in our words what went wrong.
 
-It prepares no statements and keeps nothing in the session, so that a proxy which pools transactions does no harm.
+It keeps nothing in a session that may not be ours, so that a proxy which pools transactions does no harm.
 """
 
 from __future__ import annotations
@@ -33,13 +33,17 @@ _PATIENCE = {
 }
 
 
+_OFTEN = 3
+"""Times that a statement is run before it is prepared, where that is allowed."""
+
+
 def connect(address: Address) -> Connection:
     """A new connection; each statement outside a transaction is its own. Raises NotConfirmed, StoreUnusable."""
     try:
         return psycopg.connect(
             **{"application_name": "outlast", **_PATIENCE, **address.parameters},
             autocommit=True,
-            prepare_threshold=None,
+            prepare_threshold=_OFTEN,
         )
     except psycopg.OperationalError as error:
         raise NotConfirmed(
@@ -95,6 +99,13 @@ def explained(error: psycopg.Error, told: str) -> StoreError:
 def is_of_standby(error: psycopg.Error) -> bool:
     """Whether another host should be asked."""
     return isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+
+
+def is_of_other_session(error: psycopg.Error) -> bool:
+    """Whether what was prepared is not there, or was by somebody else: a proxy that does not say so pools sessions."""
+    return isinstance(
+        error, psycopg.errors.InvalidSqlStatementName | psycopg.errors.DuplicatePreparedStatement
+    )
 
 
 def line_of(error: Exception) -> str:
