@@ -1,7 +1,6 @@
 """`make bench`: measures Outlast beside FastAPI's own background tasks, and writes RESULTS.md.
 
-    .venv/bin/python benchmarks/run.py [--quick] [--peers]
-                                       [--only http,drain,latency,footprint,kill,claims,dashboard,postgres,peers]
+    .venv/bin/python benchmarks/run.py [--quick] [--peers] [--only PART,PART]
 
 What each figure means, and what limits it, is in README.md.
 """
@@ -22,7 +21,7 @@ from rich.console import Console
 
 from bench import peers
 from bench.machine import facts, in_memory_filesystem
-from bench.parts import claims, dashboard, drain, footprint, http, kill, latency, postgres
+from bench.parts import claims, dashboard, drain, footprint, handover, http, kill, latency, postgres
 from bench.processes import Broken
 from bench.report import Table
 from bench.setting import Setting
@@ -35,11 +34,12 @@ PARTS: dict[str, Callable[[Setting], list[Table]]] = {
     "kill": kill.measure,
     "claims": claims.measure,
     "dashboard": dashboard.measure,
+    "handover": handover.measure,
     "postgres": postgres.measure,
     "peers": peers.measure,
 }
-_WITH_OTHERS = ("postgres", "peers")
-"""Parts that measure other task queues, and install them first."""
+_WITH_OTHERS = ("handover", "postgres", "peers")
+"""Parts that measure other task queues."""
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 _SOURCE = Path(__file__).resolve().parent.parent / "src"
 _STORES = Path(__file__).resolve().parent / ".stores"

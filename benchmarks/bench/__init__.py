@@ -1,1 +1,6 @@
-"""What `benchmarks/run.py` measures with. The parts measure; the rest starts processes, makes load, tells results."""
+"""What `benchmarks/run.py` is made of. The apps and commands of other engines are those of the tests."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
