@@ -278,6 +278,24 @@ def test_ctrl_c_ends_waiting_with_130_and_without_a_traceback(start, store):
     assert "Traceback" not in wait.seen
 
 
+IGNORES = """
+import signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+print("busy", flush=True)
+time.sleep(600)
+"""
+
+
+def test_ctrl_c_ends_an_app_that_is_being_imported_whatever_it_ignores(start, main):
+    """Break it: in `ask`, leave the process to itself. Then this test hangs."""
+    main.write_text(IGNORES)
+
+    check = start("check", "main:app")
+    check.until("busy")
+
+    assert check.ctrl_c() == 130
+
+
 # ---- the bell --------------------------------------------------------------------------------------------------------
 
 

@@ -44,11 +44,15 @@ def ask(
         command, pass_fds=[writing], stdin=subprocess.PIPE, stdout=_STDERR, env=environment
     ) as process:
         os.close(writing)
-        with open(reading, "rb") as answer:
-            assert process.stdin is not None
-            process.stdin.write(json.dumps({**target.to_message(), **more}).encode())
-            process.stdin.close()
-            told: dict[str, Any] = json.loads(answer.read() or "{}")
+        try:
+            with open(reading, "rb") as answer:
+                assert process.stdin is not None
+                process.stdin.write(json.dumps({**target.to_message(), **more}).encode())
+                process.stdin.close()
+                told: dict[str, Any] = json.loads(answer.read() or "{}")
+        except BaseException:  # such as Ctrl-C, which an app that is being imported may ignore
+            process.kill()
+            raise
     if not told:
         raise AppNotFound(f"{target.name} cannot be imported: what it said is above")
     if "error" in told:
