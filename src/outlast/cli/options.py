@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 DEFAULT_STORE = "sqlite:///outlast.db"
 
 
+class LogLevel(StrEnum):
+    """How much is told, as an option takes it."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 def duration(text: str) -> timedelta:
     """`500ms`, `8s`, `5m`, `2h`, `7d`."""
     try:
@@ -90,6 +99,21 @@ TaskOption = Annotated[
     str | None, typer.Option("--task", metavar="MODULE:FUNCTION", help="Only jobs of this task.")
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+GraceOption = Annotated[
+    timedelta | None,
+    typer.Option(
+        parser=duration,
+        metavar="DURATION",
+        help="How long what it has begun may take to finish when it is stopped: 8s, 1m.",
+        show_default="the app's, or 8s",
+    ),
+]
+LogLevelOption = Annotated[
+    LogLevel | None,
+    typer.Option(
+        metavar="LEVEL", help="debug (tells of each job), info, warning or error.", show_default="info"
+    ),
+]
 FactoryOption = Annotated[
     bool, typer.Option("--factory", help="The name leads to a function that makes the app.")
 ]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from outlast.cli.exits import UNUSABLE, Failure
-from outlast.cli.options import AppArgument, AppStoreOption, FactoryOption, duration
-from outlast.cli.worker import LogLevel, become, settings_of
+from outlast.cli.options import AppArgument, AppStoreOption, FactoryOption, GraceOption, LogLevelOption
+from outlast.cli.worker import become, settings_of
 
 if TYPE_CHECKING:
     from outlast.worker.settings import Settings
@@ -19,20 +16,9 @@ if TYPE_CHECKING:
 def relay(
     *,
     app: AppArgument = None,
-    grace: Annotated[
-        timedelta | None,
-        typer.Option(
-            parser=duration,
-            metavar="DURATION",
-            help="How long it may take to publish what it has begun when it is stopped: 8s, 1m.",
-            show_default="the app's, or 8s",
-        ),
-    ] = None,
+    grace: GraceOption = None,
     factory: FactoryOption = False,
-    log_level: Annotated[
-        LogLevel | None,
-        typer.Option(metavar="LEVEL", help="debug, info, warning or error.", show_default="info"),
-    ] = None,
+    log_level: LogLevelOption = None,
     store: AppStoreOption = None,
 ) -> None:
     """Publish the jobs of an app that Celery, RQ or Dramatiq workers run, and run none.

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from outlast.cli.options import AppArgument, AppStoreOption, FactoryOption, duration, names
+from outlast.cli.options import (
+    AppArgument,
+    AppStoreOption,
+    FactoryOption,
+    GraceOption,
+    LogLevel,
+    LogLevelOption,
+    names,
+)
 
 if TYPE_CHECKING:
     from outlast.worker.settings import Settings
-
-
-class LogLevel(StrEnum):
-    """How much is told, as an option takes it."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 def worker(
@@ -44,22 +41,9 @@ def worker(
             metavar="N", min=1, help="Jobs that one process runs at once.", show_default="the app's, or 40"
         ),
     ] = None,
-    grace: Annotated[
-        timedelta | None,
-        typer.Option(
-            parser=duration,
-            metavar="DURATION",
-            help="How long running jobs may take to finish when the worker is stopped: 8s, 1m.",
-            show_default="the app's, or 8s",
-        ),
-    ] = None,
+    grace: GraceOption = None,
     factory: FactoryOption = False,
-    log_level: Annotated[
-        LogLevel | None,
-        typer.Option(
-            metavar="LEVEL", help="debug (tells of each job), info, warning or error.", show_default="info"
-        ),
-    ] = None,
+    log_level: LogLevelOption = None,
     http: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="Answer /metrics and /healthz there.", show_default="nowhere"),
