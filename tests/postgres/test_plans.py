@@ -27,7 +27,9 @@ PARAMETERS = {
     "now": NOW,
     "limit": 40,
     "worker": "w1",
+    "due": NOW,
     "queues": ["default", "mail"],
+    "handed": [],
     "unknown": [],
     "unfit": [],
     "server": "s",
@@ -62,7 +64,7 @@ def store() -> Iterator[Store]:
 
 STATEMENTS = [
     ("claim", "jobs_ready"),
-    ("prospects", "jobs_ready"),
+    ("claim", "jobs_due"),
     ("queues_with_ready", "jobs_ready"),
     ("any_ready", "jobs_ready"),
     ("promote", "jobs_due"),
@@ -81,7 +83,7 @@ STATEMENTS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "index"), STATEMENTS, ids=[name for name, _ in STATEMENTS])
+@pytest.mark.parametrize(("name", "index"), STATEMENTS, ids=[f"{name}-{index}" for name, index in STATEMENTS])
 def test_it_goes_by_an_index_and_not_through_the_jobs(store: Store, name: str, index: str) -> None:
     """Break it: drop the index from the migration, or leave its condition out of the statement."""
     plan = plan_of(store, SQL[name].replace("{ready}", "1"))
@@ -129,7 +131,7 @@ def test_what_statistics_do_not_know_makes_no_turn_read_the_whole_table(
 
 
 KEPT = [
-    ("claim", "'{default}', 1, '{}', '{}', 40, 'w1'", "jobs_ready"),
+    ("claim", "NULL, '{}', 0, 'w1', 1, '{}', '{}', 40", "jobs_ready"),
     ("prune", "1, NULL, 1000", "jobs_finished"),
 ]
 

@@ -120,40 +120,39 @@ class PostgresStore(SQLStore):
     # ---- claiming
 
     def _claim(self, worker: str, wanted: Wanted) -> list[Claimed]:
-        """One question answers what `SQLStore` asks in four: each takes its time over a network."""
-        asked = {"worker": worker, "now": wanted.now}
-        prospects = self._ready_sql("prospects", alone=wanted.alone)
+        """One question answers what `SQLStore` asks in five: each takes its time over a network."""
         with self._database.own_transaction():
-            [(is_known, is_due, names)] = self._database.read(prospects, asked)
-            if not is_known:
-                return []
-            if not is_due:
-                return self._take_from(wanted.of(names), worker, wanted)
-            self._promote(wanted.now)
-            return self._take(worker, wanted)
+            is_due, rows = self._asked(worker, wanted, due=wanted.now)
+            if is_due:
+                self._promote(wanted.now)
+                return self._take(worker, wanted)
+            return self._kept(rows)
 
     def claim_published(self, worker: str, job_id: str, attempt: int, *, engine: str) -> Claimed | None:
         with self._database.own_transaction(flush=True):
             return super().claim_published(worker, job_id, attempt, engine=engine)
 
     def _take(self, worker: str, wanted: Wanted) -> list[Claimed]:
-        return self._take_from(self._open_queues(wanted), worker, wanted)
+        return self._kept(self._asked(worker, wanted, due=0)[1])
 
-    def _take_from(self, served: list[str], worker: str, wanted: Wanted) -> list[Claimed]:
-        if not served:
-            return []
+    def _asked(self, worker: str, wanted: Wanted, *, due: int) -> tuple[bool, list[Row]]:
+        """Whether a job is due by then that is not ready yet; if there is none, what was taken."""
+        if None in wanted.handed:
+            return False, []
         rows = self._database.read(
             self._ready_sql("claim", alone=wanted.alone),
             {
                 "worker": worker,
                 "now": wanted.now,
+                "due": due,
                 "limit": wanted.limit,
-                "queues": served,
+                "queues": self._list(wanted.queues),
+                "handed": self._list(wanted.handed),
                 "unknown": self._list(wanted.unknown),
                 "unfit": self._list(wanted.unfit),
             },
         )
-        return self._kept(rows)
+        return rows[0][0], [row[1:] for row in rows if row[1] is not None]
 
     def _take_one(self, worker: str, job_id: str, now: int) -> list[Claimed]:
         parameters = {"worker": worker, "id": job_id, "now": now}

@@ -90,28 +90,6 @@ GROUP BY beginning
 -- Locked against whoever would take this worker for dead while it claims.
 SELECT 1 FROM workers WHERE id = :worker FOR KEY SHARE
 
--- name: prospects
--- What a claim asks first, in one question: the open queues that have a job to give, whether a job is due that is not
--- ready yet, and, where there is anything to take, whether the worker is known: as above, locked.
-WITH RECURSIVE found (name) AS (
-    SELECT min(queue) FROM jobs WHERE ready = {ready}
-    UNION ALL
-    SELECT (SELECT min(queue) FROM jobs WHERE ready = {ready} AND queue > found.name)
-    FROM found
-    WHERE found.name IS NOT NULL
-), open AS MATERIALIZED (
-    SELECT name FROM found WHERE name IS NOT NULL AND name NOT IN (SELECT name FROM queues)
-), due AS MATERIALIZED (
-    SELECT coalesce(min(run_at) <= :now, false) AS is_one
-    FROM jobs
-    WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0
-), known AS MATERIALIZED (
-    SELECT 1 FROM workers
-    WHERE id = :worker AND (EXISTS (SELECT 1 FROM open) OR (SELECT is_one FROM due))
-    FOR KEY SHARE
-)
-SELECT EXISTS (SELECT 1 FROM known), (SELECT is_one FROM due), ARRAY(SELECT name FROM open)
-
 -- name: announce
 -- A notification is a commit that would wait for the disk, though no crash has anything to lose.
 SELECT set_config('synchronous_commit', 'off', true), pg_notify(:channel, '')
@@ -145,15 +123,36 @@ WITH RECURSIVE found (name) AS (
 SELECT name FROM found WHERE name IS NOT NULL AND name NOT IN (SELECT name FROM queues)
 
 -- name: claim
--- From the front of each queue, as many as the claim may take; of those the first of all. The others stay locked until
--- the commit, which is soon.
-WITH fronts AS MATERIALIZED (
+-- All that a claim asks, in one question. First, whether a job is due that is not ready yet: then nothing is taken, and
+-- this is asked again once such jobs are ready. Where there is anything to take, whether the worker is known; it is
+-- locked against whoever would take it for dead. From the front of each open queue, as many as the claim may take; of
+-- those the first of all. The others stay locked until the commit, which is soon.
+WITH RECURSIVE found (name) AS (
+    SELECT min(queue) FROM jobs WHERE ready = {ready}
+    UNION ALL
+    SELECT (SELECT min(queue) FROM jobs WHERE ready = {ready} AND queue > found.name)
+    FROM found
+    WHERE found.name IS NOT NULL
+), served AS MATERIALIZED (
+    SELECT name FROM found
+    WHERE name IS NOT NULL AND name NOT IN (SELECT name FROM queues)
+        AND (CAST(:queues AS text[]) IS NULL OR name = ANY(CAST(:queues AS text[])))
+        AND name <> ALL(CAST(:handed AS text[]))
+), due AS MATERIALIZED (
+    SELECT coalesce(min(run_at) <= :due, false) AS is_one
+    FROM jobs
+    WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0
+), known AS MATERIALIZED (
+    SELECT 1 FROM workers
+    WHERE id = :worker AND (EXISTS (SELECT 1 FROM served) OR (SELECT is_one FROM due))
+    FOR KEY SHARE
+), fronts AS MATERIALIZED (
     SELECT front.seq, front.priority, front.run_at
-    FROM unnest(CAST(:queues AS text[])) AS served (queue)
+    FROM served
     CROSS JOIN LATERAL (
         SELECT seq, priority, run_at
         FROM jobs
-        WHERE ready = {ready} AND jobs.queue = served.queue COLLATE "C"
+        WHERE ready = {ready} AND jobs.queue = served.name COLLATE "C"
             AND (expires_at IS NULL OR expires_at > :now)
             AND (published_until IS NULL OR published_until <= :now)
             AND task <> ALL(CAST(:unknown AS text[])) AND id <> ALL(CAST(:unfit AS text[]))
@@ -161,18 +160,23 @@ WITH fronts AS MATERIALIZED (
         LIMIT :limit
         FOR UPDATE SKIP LOCKED
     ) AS front
+    WHERE EXISTS (SELECT 1 FROM known) AND NOT (SELECT is_one FROM due)
 ), first AS MATERIALIZED (
     SELECT seq FROM fronts ORDER BY priority DESC, run_at, seq LIMIT :limit
+), taken AS (
+    UPDATE jobs
+    SET state = 'running', ready = 0, attempt = attempt + 1, worker = :worker, started_at = :now, engine = NULL,
+        published_until = NULL
+    FROM first
+    WHERE jobs.seq = first.seq
+    RETURNING
+        -priority, run_at, jobs.seq,
+        id, attempt, task, luggage, failures, retry, timeout, at_most_once, CAST(deaths > 0 AS int), context,
+        queue, jobs.run_at
 )
-UPDATE jobs
-SET state = 'running', ready = 0, attempt = attempt + 1, worker = :worker, started_at = :now, engine = NULL,
-    published_until = NULL
-FROM first
-WHERE jobs.seq = first.seq
-RETURNING
-    -priority, run_at, jobs.seq,
-    id, attempt, task, luggage, failures, retry, timeout, at_most_once, CAST(deaths > 0 AS int), context,
-    queue, jobs.run_at
+SELECT EXISTS (SELECT 1 FROM known) AND (SELECT is_one FROM due), taken.*
+FROM (SELECT 1) AS answer
+LEFT JOIN taken ON true
 
 -- name: claim_one
 UPDATE jobs
