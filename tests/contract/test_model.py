@@ -2,8 +2,13 @@
 
 P3: no job is lost, and none ends twice. P4: an attempt number only rises, and a stale attempt ends nothing. P7: of the
 jobs of one request none is started before those before it have had their first attempt, or have ended without one.
+
+All this whoever runs them: workers that claim, and an engine's that get messages, which come late, twice or never. Of
+many copies of a message one gets the job; one that is lost is published again, with the same attempt; no more are under
+way than may be.
 """
 
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,7 +28,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from outlast.clock import ManualClock
+from outlast.clock import ManualClock, to_instant
+from outlast.handed import Handed, is_among, message_id
 from outlast.job import (
     Claimed,
     Crashed,
@@ -43,6 +49,8 @@ from tests.stores import STORES, name_of
 
 SECOND = 1_000_000
 WORKERS = ("w1", "w2")
+QUEUES = ("a", "b", "default")
+LEASE = timedelta(seconds=4)
 LETS_GO = (Succeeded, Erred, TimedOut, Crashed, Lost, Snoozed)
 
 outcomes = st.sampled_from(
@@ -68,13 +76,20 @@ class Known:
     """What the model remembers of a job."""
 
     before: str | None = None
+    queue: str = "default"
     attempt: int = 0
     state: State = State.QUEUED
     expires_at: int | None = None
     has_let_go: bool = False
     running_under: str | None = None
     held_by: str | None = None
+    published_at: int | None = None
+    published_until: int | None = None
+    engine: str | None = None
     stale: list[Claimed] = field(default_factory=list)
+
+    def is_published(self, now: int) -> bool:
+        return self.published_until is not None and self.published_until > now
 
 
 class Machine(RuleBasedStateMachine):
@@ -91,6 +106,8 @@ class Machine(RuleBasedStateMachine):
         self.known: dict[str, Known] = {}
         self.pruned: dict[str, Known] = {}
         self.running: dict[str, Claimed] = {}
+        self.messages: list[tuple[str, int]] = []
+        self.claims: set[tuple[str, int]] = set()
         for worker in WORKERS:
             self.stores[0].enter(worker_record(worker, self.clock))
 
@@ -127,7 +144,7 @@ class Machine(RuleBasedStateMachine):
         self.stores[0].insert(chain)
         before = None
         for job in chain:
-            self.known[job.id] = Known(before, held_by=job.held_by, expires_at=job.expires_at)
+            self.known[job.id] = Known(before, job.queue, held_by=job.held_by, expires_at=job.expires_at)
             before = job.id
         return multiple(*(job.id for job in chain))
 
@@ -138,20 +155,160 @@ class Machine(RuleBasedStateMachine):
         self.known[job.id] = Known()
         return job.id
 
-    @rule(number=st.integers(0, 1), limit=st.integers(1, 3), alone=st.booleans())
-    def a_worker_claims(self, number, limit, alone):
-        self.claim(number, limit, alone=alone)
+    @rule(
+        number=st.integers(0, 1),
+        limit=st.integers(1, 3),
+        handed=st.sampled_from([(), (), ("a",), (None,)]),
+        alone=st.booleans(),
+    )
+    def a_worker_claims(self, number, limit, handed, alone):
+        self.claim(number, limit, handed=handed, alone=alone)
 
-    def claim(self, number, limit, *, alone):
-        for job in self.stores[number].claim(WORKERS[number], limit, alone=alone):
+    def claim(self, number, limit, *, handed=(), alone):
+        for job in self.stores[number].claim(WORKERS[number], limit, handed=handed, alone=alone):
             known = self.known[job.id]
-            assert known.state is State.QUEUED
-            assert known.held_by is None
-            assert known.expires_at is None or known.expires_at > self.clock.now()
+            assert not is_among(known.queue, handed)
+            assert not known.is_published(self.clock.now())
+            self.begun(job, known, number, engine=None)
+
+    def begun(self, job, known, number, *, engine):
+        """Whoever took it, might take it."""
+        assert self.may_start(known)
+        assert job.attempt == known.attempt + 1
+        assert (job.id, job.attempt) not in self.claims
+        self.claims.add((job.id, job.attempt))
+        known.attempt, known.state, known.running_under = job.attempt, State.RUNNING, WORKERS[number]
+        known.engine, known.published_until = engine, None
+        self.running[job.id] = job
+
+    def may_start(self, known):
+        return (
+            known.state is State.QUEUED
+            and known.held_by is None
+            and not self.is_late(known)
+            and (known.attempt > 0 or not self.waits(known))
+        )
+
+    def is_late(self, known):
+        return known.expires_at is not None and known.expires_at <= self.clock.now()
+
+    # ---- what is handed over
+
+    @rule(
+        number=st.integers(0, 1),
+        queue=st.sampled_from(["a", "b", None]),
+        in_flight=st.integers(1, 3),
+        leave=st.sampled_from([(), (), ("a",)]),
+    )
+    def a_relay_offers(self, number, queue, in_flight, leave):
+        self.offer(number, Handed(queue=queue, engine="rq", in_flight=in_flight, lease=LEASE), leave)
+
+    def offer(self, number, handed, leave=()):
+        offered = self.stores[number].offer([handed], leave=leave)
+        for job in offered:
+            known = self.known[job.id]
+            assert job.queue == known.queue
+            assert is_among(known.queue, [handed.queue])
+            assert known.queue not in leave
+            assert self.may_start(known)
+            assert not known.is_published(self.clock.now())
             assert job.attempt == known.attempt + 1
-            assert known.attempt > 0 or not self.waits(known)
-            known.attempt, known.state, known.running_under = job.attempt, State.RUNNING, WORKERS[number]
-            self.running[job.id] = job
+            self.publish(known)
+            self.messages.append((job.id, job.attempt))
+        for queue in QUEUES:
+            if is_among(queue, [handed.queue]) and queue not in leave:
+                self.check_what_is_under_way(queue, handed, [job for job in offered if job.queue == queue])
+
+    def publish(self, known):
+        """As long as it has waited altogether, but a lease at least."""
+        now, lease = self.clock.now(), LEASE // timedelta(microseconds=1)
+        if known.published_until is None:
+            known.published_at = now
+        known.engine, known.published_until = "rq", now + max(lease, now - known.published_at)
+
+    def check_what_is_under_way(self, queue, handed, offered):
+        """No more than may be; and none that was lost is left out while there is room."""
+        under_way = sum(self.is_under_way(known) for known in self.known.values() if known.queue == queue)
+        assert under_way <= handed.in_flight or not offered
+        lost = [
+            known
+            for known in self.known.values()
+            if known.queue == queue and known.published_until is not None and self.may_start(known)
+        ]
+        assert under_way >= handed.in_flight or all(map(self.is_under_way, lost))
+
+    def is_under_way(self, known):
+        return known.is_published(self.clock.now())
+
+    @precondition(lambda self: self.messages)
+    @rule(data=st.data(), number=st.integers(0, 1), is_known=st.sampled_from([True, True, True, False]))
+    def a_message_is_delivered(self, data, number, is_known):
+        """The first of its copies or the tenth, soon or late, to a worker that the store knows or not."""
+        self.deliver(data.draw(st.sampled_from(self.messages)), number, is_known=is_known)
+
+    def deliver(self, message, number, *, is_known=True):
+        worker = WORKERS[number] if is_known else "nobody"
+        job_id, attempt = message
+        known = self.known.get(job_id)
+        is_next = known is not None and known.attempt + 1 == attempt
+        job = self.stores[number].claim_published(worker, job_id, attempt, engine="rq")
+        assert (job is not None) == (is_known and is_next and self.may_start(known))
+        if job is not None:
+            assert (job.id, job.attempt) == message
+            self.begun(job, known, number, engine="rq")
+        elif is_next:
+            known.published_until = None
+
+    @precondition(lambda self: self.messages)
+    @rule(data=st.data(), number=st.integers(0, 1))
+    def a_broker_takes_no_messages(self, data, number):
+        """They may be old: then nothing is under way that could be taken back."""
+        unsent = data.draw(st.lists(st.sampled_from(self.messages), min_size=1, max_size=3))
+        self.stores[number].unpublish(unsent)
+        for job_id, attempt in unsent:
+            if job_id in self.known and self.known[job_id].attempt + 1 == attempt:
+                self.known[job_id].published_until = None
+
+    @rule(number=st.integers(0, 1), queue=st.sampled_from(QUEUES))
+    def a_broker_may_have_forgotten(self, number, queue):
+        gone = [
+            known
+            for known in self.known.values()
+            if known.queue == queue and known.published_until is not None
+        ]
+        assert self.stores[number].distrust(queue) == len(gone)
+        for known in gone:
+            known.published_until = None
+
+    @precondition(lambda self: self.messages)
+    @rule(data=st.data(), seconds=st.integers(1, 20))
+    def an_engine_is_entrusted_with_a_job(self, data, seconds):
+        job_id, attempt = data.draw(st.sampled_from(self.messages))
+        known = self.known.get(job_id)
+        self.stores[0].entrust(job_id, attempt, timedelta(seconds=seconds), note="its end is to come")
+        if known is not None and known.published_until is not None and known.attempt + 1 == attempt:
+            known.published_until = self.clock.now() + seconds * SECOND
+            assert self.stores[0].get(job_id).note == "its end is to come"
+
+    @rule(number=st.integers(0, 1), queue=st.sampled_from(QUEUES), outcome=outcomes)
+    def an_engine_tells_an_end(self, number, queue, outcome):
+        under_way = sorted(
+            (known.published_until, job_id, known.attempt + 1)
+            for job_id, known in self.known.items()
+            if known.queue == queue and self.is_under_way(known)
+        )
+        told = self.stores[number].entrusted(queue)
+        assert sorted((job_id, attempt) for job_id, attempt, _ in told) == sorted(
+            each[1:] for each in under_way
+        )
+        assert [self.known[job_id].published_until for job_id, *_ in told] == [
+            until for until, *_ in under_way
+        ]
+        if told and self.may_start(self.known[told[0][0]]):
+            self.deliver(told[0][:2], number)
+            self.end(told[0][0], outcome, number)
+
+    # ---- what stands in the way, and who goes first
 
     def waits(self, known):
         """Whether one before it in its request has still to have its first attempt."""
@@ -164,7 +321,7 @@ class Machine(RuleBasedStateMachine):
 
     def ends_queued(self, known, state):
         known.has_let_go |= not self.waits(known)
-        known.state, known.held_by = state, None
+        known.state, known.held_by, known.published_until = state, None, None
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), outcome=outcomes, number=st.integers(0, 1))
@@ -253,23 +410,35 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def no_job_is_lost_and_each_is_where_the_model_says(self):
-        told = {record.id: record for record in self.stores[0].find(limit=len(self.known) + 1)}
-        assert told.keys() == self.known.keys()
-        for job_id, known in self.known.items():
-            record = told[job_id]
+        records = self.stores[0].find(limit=len(self.known) + 1)
+        assert {record.id for record in records} == self.known.keys()
+        for record in records:
+            known = self.known[record.id]
             assert (record.state, record.attempt) == (known.state, known.attempt)
             assert record.worker == known.running_under
+            self.check_where_its_message_is(record, known)
+        self.check_that_the_counts_are_those_of(records)
 
-    @invariant()
-    def the_counts_are_those_of_the_jobs(self):
-        records = self.stores[1].find(limit=len(self.known) + 1)
-        counts = self.stores[1].counts()
-        assert sum(counts.values()) == len(records)
-        for view in ("held", "waiting", "scheduled", "retrying", "succeeded", "failed", "cancelled"):
-            assert counts[view] == sum(record.view == view for record in records)
+    def check_where_its_message_is(self, record, known):
+        until = known.published_until
+        assert record.published_until == (None if until is None else to_instant(until))
+        assert (record.view == "published") == self.is_under_way(known)
+        assert record.engine == known.engine
+        if until is not None:
+            assert record.engine_id == message_id(record.id, known.attempt + 1)
+            assert record.published_at == to_instant(known.published_at)
+        elif known.engine and known.state is State.RUNNING:
+            assert record.engine_id == message_id(record.id, known.attempt)
+
+    def check_that_the_counts_are_those_of(self, records):
+        words = {"queued": "ready", "cancelling": "running"}
+        views = [(record.queue, words.get(record.view, record.view)) for record in records]
+        assert Counter(self.stores[1].counts()) == Counter(view for _, view in views)
+        live = [place for place, record in zip(views, records, strict=True) if not record.state.ended]
+        assert {(each.queue, each.view): each.jobs for each in self.stores[1].depths()} == Counter(live)
 
     def everything_runs_out(self):
-        """Nothing is stuck: with time and a worker, every job ends."""
+        """Nothing is stuck: with time, a worker, and an engine for one of the queues, every job ends."""
         self.stores[0].unhold("server")
         for known in self.known.values():
             known.held_by = None
@@ -277,11 +446,20 @@ class Machine(RuleBasedStateMachine):
             for job_id in list(self.running):
                 self.end(job_id, Succeeded(), 0)
             self.clock.advance(timedelta(hours=2))
-            self.claim(0, 100, alone=False)
-            self.claim(0, 100, alone=True)
+            self.claim(0, 100, handed=("a",), alone=False)
+            self.claim(0, 100, handed=("a",), alone=True)
+            self.an_engine_runs_what_is_due()
             self.expire()
+        for message in self.messages:
+            self.deliver(message, 1)
         self.no_job_is_lost_and_each_is_where_the_model_says()
         assert all(known.state.ended for known in self.known.values())
+
+    def an_engine_runs_what_is_due(self):
+        seen = len(self.messages)
+        self.offer(1, Handed(queue="a", engine="rq", in_flight=100, lease=LEASE))
+        for message in self.messages[seen:]:
+            self.deliver(message, 1)
 
 
 @pytest.mark.parametrize("place", STORES, ids=name_of)

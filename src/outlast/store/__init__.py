@@ -239,7 +239,7 @@ class Depth:
 
     queue: str
     view: str
-    """scheduled, retrying, waiting, held, ready or running."""
+    """scheduled, retrying, waiting, held, published, ready or running."""
     jobs: int
     oldest: datetime | None
     """When the one that could start and has been ready for longest was due; None for those that could not."""

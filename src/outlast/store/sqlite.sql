@@ -327,32 +327,6 @@ SELECT count(*) FROM (
     LIMIT :most
 )
 
--- name: depths
-SELECT queue, CASE WHEN published_until > :now THEN 'published' ELSE 'ready' END AS view, count(*), min(run_at)
-FROM jobs
-WHERE ready > 0
-GROUP BY queue, view
-UNION ALL
-SELECT queue, view, count(*), min(run_at)
-FROM (
-    SELECT
-        queue, run_at,
-        CASE
-            WHEN held_by IS NOT NULL THEN 'held'
-            WHEN waiting = 1 THEN 'waiting'
-            WHEN run_at <= :now THEN 'ready'
-            WHEN failures > 0 THEN 'retrying'
-            ELSE 'scheduled'
-        END AS view
-    FROM jobs
-    WHERE ready = 0 AND state = 'queued'
-) AS unready
-GROUP BY queue, view
-UNION ALL
-SELECT queue, 'running', count(*), NULL FROM jobs WHERE worker IS NOT NULL GROUP BY queue
-UNION ALL
-SELECT name, NULL, 0, NULL FROM queues
-
 -- name: ids_like
 SELECT id FROM jobs WHERE id >= :part AND id < :part || '~'
 UNION
