@@ -98,7 +98,8 @@ class Hand:
     running: int
     """The jobs it runs."""
     ahead: int
-    """The jobs that it would take before this one now, `MOST_AHEAD` at most; 0 where it would not take this one."""
+    """The jobs that it would take, or publish, before this one now, `MOST_AHEAD` at most; 0 where it would do neither
+    with this one."""
 
 
 MOST_AHEAD = 10_000
