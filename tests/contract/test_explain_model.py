@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -164,7 +165,15 @@ class Machine(RuleBasedStateMachine):
         self.workers: dict[str, Worker] = {}
         self.messages: list[tuple[str, int]] = []
         self.paused: set[str] = set()
-        self.enter(None, 2)
+
+    @initialize(room=st.integers(1, 2), handed=st.sampled_from([None, *HANDED]), has_process=st.booleans())
+    def there_are_workers(self, room, handed, has_process):
+        """One that runs every queue; perhaps a relay, as while a queue is moved, and a process of its engine."""
+        self.enter(None, room)
+        if handed is not None:
+            self.enter((), 1, handed=handed)
+            if has_process:
+                self.enter((), 0, engine="rq")
 
     def teardown(self):
         self.store.close()
@@ -250,10 +259,12 @@ class Machine(RuleBasedStateMachine):
 
     # ---- workers come, say what they are, and go
 
+    @precondition(lambda self: len(self.living()) < 4)
     @rule(queues=st.sampled_from([None, None, ("a",), ("b",), ()]), room=st.integers(0, 3))
     def a_worker_enters(self, queues, room):
         self.enter(queues, room)
 
+    @precondition(lambda self: len(self.living()) < 4)
     @rule(queues=st.sampled_from([None, ("b",), ()]), handed=st.sampled_from(HANDED))
     def a_worker_that_hands_over_enters(self, queues, handed):
         self.enter(queues, 1, handed=handed)
@@ -371,6 +382,13 @@ class Machine(RuleBasedStateMachine):
             alone=alone,
         )
 
+    @precondition(lambda self: any(worker.handed for worker in self.living()))
+    @rule()
+    def the_relays_look(self):
+        for worker in self.living():
+            if worker.handed and not worker.is_leaving:
+                self.offer(worker)
+
     @rule()
     def everybody_looks(self):
         for worker in self.living():
@@ -441,15 +459,28 @@ class Machine(RuleBasedStateMachine):
         job.published_until = now + max(LEASE // timedelta(microseconds=1), now - job.published_at)
         self.messages.append((job.row.id, job.attempt + 1))
 
-    @precondition(lambda self: self.messages and self.processes())
+    @precondition(lambda self: self.processes() and any(map(self.is_next, self.messages)))
     @rule(data=st.data())
     def a_message_is_delivered(self, data):
-        """The first of its copies or the tenth, soon or late."""
-        self.deliver(*data.draw(st.sampled_from(self.messages)))
+        """Soon or late, while it is under way or long taken for lost."""
+        self.deliver(*data.draw(st.sampled_from([*filter(self.is_next, self.messages)])))
+
+    @precondition(lambda self: self.processes())
+    @rule()
+    def copies_of_messages_are_delivered(self):
+        """Of jobs that run, have ended, or go into another attempt."""
+        for message in self.messages:
+            if not self.is_next(message):
+                self.deliver(*message)
+
+    def is_next(self, message):
+        """Whether nobody has taken its attempt. It may be lost, taken back, or of a paused queue."""
+        job_id, attempt = message
+        return self.known[job_id].state is State.QUEUED and self.known[job_id].attempt + 1 == attempt
 
     def deliver(self, job_id, attempt):
         job, worker = self.known[job_id], self.processes()[0]
-        is_next = job.state is State.QUEUED and job.attempt + 1 == attempt
+        is_next = self.is_next((job_id, attempt))
         may_start = is_next and not self.is_late(job) and job.row.queue not in self.paused
         claimed = self.store.claim_published(worker.id, job_id, attempt, engine="rq")
         assert (claimed is not None) == may_start

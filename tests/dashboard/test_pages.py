@@ -108,6 +108,36 @@ def test_the_overview_shows_workers_and_their_children(browser, store):
     assert "heartbeat" in told
 
 
+def test_the_overview_shows_what_is_handed_over_and_the_workers_of_an_engine_apart(browser, store):
+    """Neither a relay, which has no child, nor an engine's process, which serves no queue, makes it say that all is not
+    well.
+    """
+    store.leave("w1")
+    store.leave("w2")
+    relay = worker_record("relay", store.clock, pid=11, queues=("mail",), handed=(MAIL,), room=0)
+    served = worker_record("both", store.clock, pid=12, queues=("web", "mail"), handed=(MAIL,), room=2)
+    process = worker_record("process", store.clock, pid=13, queues=(), engine="celery", slots=1, room=0)
+    for worker in (relay, process):
+        store.enter(worker)
+    job = put(store, queue="mail", task="app:send")
+
+    assert "All is well: 1 worker and 1 of celery are up, nothing runs, 1 job is queued." in words(
+        browser.get("/outlast/")
+    )
+    store.enter(served)
+    store.offer([MAIL])
+    store.claim_published("process", job, 1, engine="celery")
+    time.sleep(1.1)
+    told = words(browser.get("/outlast/"))
+
+    assert "mail handed over to celery 0 1 0" in told
+    own, _, of_engine = told.partition("Workers of celery")
+    assert re.search(r"here:11 started \S+ \S+ ago · hands mail over to celery here:12", own)
+    assert re.search(r"here:12 started \S+ \S+ ago · web · 0 of 8 slots taken · hands mail over to celery", own)
+    assert re.search(r"here:13 started \S+ \S+ ago 1 job app: send for ", of_engine)
+    assert "here:13" not in own
+
+
 # ---- jobs ------------------------------------------------------------------------------------------------------------
 
 
@@ -121,6 +151,21 @@ def test_jobs_are_counted_and_listed(browser, store):
     assert "KeyError: 'x'" in told
     put(store, luggage='{"to":"bob","count":3}')
     assert "to='bob', count=3" in words(browser.get("/outlast/jobs?queue=default"))
+
+
+def test_what_is_published_is_counted_and_found_among_the_queued(browser, store):
+    published = put(store, queue="mail")
+    put(store)
+    store.offer([MAIL])
+
+    told = words(browser.get("/outlast/jobs"))
+    assert "All 2 Queued 2 ready 1 published 1 Running 0" in told
+    found = browser.get("/outlast/jobs?state=published")
+    assert f"jobs/{published}" in found.text
+    assert "published app: task" in words(found)
+    assert "Cancel 1 job?" in words(browser.get("/outlast/bulk/cancel?state=published"))
+    assert "Cancel 2 jobs?" in words(browser.get("/outlast/bulk/cancel"))
+    assert "Cancel 2 jobs?" in words(browser.get("/outlast/bulk/cancel?state=queued"))
 
 
 @pytest.mark.parametrize(

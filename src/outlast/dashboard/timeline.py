@@ -94,6 +94,9 @@ def _state(job: JobRecord, attempts: Sequence[Attempt], now: datetime) -> Iterat
     elif job.view in ("scheduled", "retrying"):
         text = f"in {span(job.run_at - now)}"
         yield Event(title=f"Attempt {job.attempt + 1} is due", at=job.run_at, kind="ahead", text=text)
+    elif job.view == "published":
+        title, text = f"Attempt {job.attempt + 1} is published", f"no worker of {job.engine} has taken it yet"
+        yield Event(title=title, at=job.published_at, kind="ahead", text=text)
     elif job.view == "queued":
         title = f"Attempt {job.attempt + 1} starts when a worker has room"
         yield Event(title=title, at=job.run_at, kind="ahead", text=job.note or "")

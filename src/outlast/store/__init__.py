@@ -78,6 +78,17 @@ class WorkerRecord:
         """How it hands this queue over; None if it does not."""
         return next((each for each in self.handed if each.queue in (None, queue)), None)
 
+    def looks_after(self, queue: str) -> bool:
+        """Whether it takes jobs of this queue, or hands them over."""
+        return self.serves(queue) or self.hands_over(queue) is not None
+
+    @property
+    def runs_jobs(self) -> bool:
+        """Whether there may be a queue that it serves."""
+        if self.queues is None:
+            return all(each.queue is not None for each in self.handed)
+        return any(map(self.serves, self.queues))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueRecord:
