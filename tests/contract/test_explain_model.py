@@ -72,6 +72,17 @@ outcomes = st.sampled_from(
         Snoozed(SECOND),
     ]
 )
+requests = st.fixed_dictionaries(
+    {
+        "length": st.integers(1, 3),
+        "held": seldom,
+        "expires": st.none() | st.integers(1, 4),
+        "delay": st.sampled_from([0, 0, 0, 1, 5]),
+        "priority": st.integers(0, 1),
+        "queue": st.sampled_from(QUEUES),
+        "task": st.sampled_from(TASKS),
+    }
+)
 
 
 @dataclass(eq=False)
@@ -166,14 +177,24 @@ class Machine(RuleBasedStateMachine):
         self.messages: list[tuple[str, int]] = []
         self.paused: set[str] = set()
 
-    @initialize(room=st.integers(1, 2), handed=st.sampled_from([None, *HANDED]), has_process=st.booleans())
-    def there_are_workers(self, room, handed, has_process):
-        """One that runs every queue; perhaps a relay, as while a queue is moved, and a process of its engine."""
+    @initialize(
+        room=st.integers(1, 2),
+        handed=st.sampled_from([None, *HANDED]),
+        of_relay=st.sampled_from([None, ()]),
+        has_process=st.booleans(),
+    )
+    def there_are_workers(self, room, handed, of_relay, has_process):
+        """One that runs every queue; perhaps one that hands over, as while a queue is moved, and its engine's."""
         self.enter(None, room)
         if handed is not None:
-            self.enter((), 1, handed=handed)
+            self.enter(of_relay, room, handed=handed)
             if has_process:
                 self.enter((), 0, engine="rq")
+
+    @initialize(many=st.lists(requests, max_size=3))
+    def there_are_jobs(self, many):
+        for fields in many:
+            self.add(**fields)
 
     def teardown(self):
         self.store.close()
@@ -181,16 +202,11 @@ class Machine(RuleBasedStateMachine):
 
     # ---- jobs come and change
 
-    @rule(
-        length=st.integers(1, 3),
-        held=seldom,
-        expires=st.none() | st.integers(1, 4),
-        delay=st.sampled_from([0, 0, 0, 1, 5]),
-        priority=st.integers(0, 1),
-        queue=st.sampled_from(QUEUES),
-        task=st.sampled_from(TASKS),
-    )
-    def a_request_adds_jobs(self, length, held, expires, delay, **fields):
+    @rule(fields=requests)
+    def a_request_adds_jobs(self, fields):
+        self.add(**fields)
+
+    def add(self, length, held, expires, delay, **fields):
         now = self.clock.now()
         chain = new_chain(
             self.store,
