@@ -145,7 +145,7 @@ def test_the_workers_of_an_engine_are_shown_apart(browser, store, handed_over):
     assert "mail handed over to celery 0 1 0" in told
     own, _, of_engine = told.partition("Workers of celery")
     assert re.search(r"here:11 started [^·]+ · hands mail over to celery here:12", own)
-    assert re.search(r"here:12 started [^·]+ · web · 0 of 8 slots taken · hands mail over to celery", own)
+    assert re.search(r"here:12 started [^·]+ · hands mail over to celery · web · 0 of 8 slots taken", own)
     assert "here:13" not in own
     assert re.search(r"here:13 started [^·]+ 1 job app: send for ", of_engine)
 
