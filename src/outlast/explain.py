@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from outlast.handed import Handed
+from outlast.handed import ENTRUSTED, Handed
 from outlast.job import JobRecord, State
 from outlast.store import MOST_AHEAD, Circumstances, Hand, Store
 from outlast.store.liveness import is_alive
@@ -175,10 +175,21 @@ def _is_published(around: Circumstances) -> bool:
 
 
 def _published(job: JobRecord) -> Explanation:
+    if job.note == ENTRUSTED:
+        return _entrusted(job)
     return Explanation(
         why=Why.PUBLISHED,
         text=f"Its message is with the broker of {job.engine}, as {job.engine_id}, and no worker of {job.engine} has "
         "taken it yet. If none does, it is published again.",
+        until=job.published_until,
+    )
+
+
+def _entrusted(job: JobRecord) -> Explanation:
+    return Explanation(
+        why=Why.PUBLISHED,
+        text=f"It is a task of {job.engine}'s own, handed over as {job.engine_id}, and its end is to come. If none is "
+        "told, it fails.",
         until=job.published_until,
     )
 

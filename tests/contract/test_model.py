@@ -355,8 +355,10 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), outcome=outcomes, number=st.integers(0, 1))
-    def an_attempt_ends(self, data, outcome, number):
-        self.end(data.draw(st.sampled_from(sorted(self.running))), outcome, number)
+    def attempts_end(self, data, outcome, number):
+        running = st.sampled_from(sorted(self.running))
+        for job_id in data.draw(st.lists(running, min_size=1, max_size=3, unique=True)):
+            self.end(job_id, outcome, number)
 
     def end(self, job_id, outcome, number):
         job = self.running.pop(job_id)
@@ -432,8 +434,12 @@ class Machine(RuleBasedStateMachine):
     def time_passes(self, seconds):
         self.clock.advance(timedelta(seconds=seconds))
 
-    @rule()
-    def the_late_expire(self):
+    @rule(number=st.integers(0, 1))
+    def the_late_expire(self, number):
+        """Their messages may come before anybody has looked."""
+        for message in {*self.messages}:
+            if self.is_next(message) and self.is_late(self.known[message[0]]):
+                self.deliver(message, number)
         self.expire()
 
     def expire(self):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from outlast.handed import ENTRUSTED
 from outlast.job import Attempt, JobRecord, Progress, State
 from outlast.wording import span
 
@@ -95,7 +96,8 @@ def _state(job: JobRecord, attempts: Sequence[Attempt], now: datetime) -> Iterat
         text = f"in {span(job.run_at - now)}"
         yield Event(title=f"Attempt {job.attempt + 1} is due", at=job.run_at, kind="ahead", text=text)
     elif job.view == "published":
-        title, text = f"Attempt {job.attempt + 1} is published", f"no worker of {job.engine} has taken it yet"
+        title = f"Attempt {job.attempt + 1} is published"
+        text = ENTRUSTED if job.note == ENTRUSTED else f"no worker of {job.engine} has taken it yet"
         yield Event(title=title, at=job.published_at, kind="ahead", text=text)
     elif job.view == "queued":
         title = f"Attempt {job.attempt + 1} starts when a worker has room"
