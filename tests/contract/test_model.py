@@ -514,7 +514,7 @@ class Machine(RuleBasedStateMachine):
             self.deliver(message, 1)
 
 
-_HISTORIES = {"sqlite": 180, "postgres": 40}  # the flows are one; on PostgreSQL each takes ten times as long
+_HISTORIES = {"sqlite": 110, "postgres": 40}  # the flows are one; on PostgreSQL each takes ten times as long
 
 
 @pytest.mark.parametrize("place", STORES, ids=name_of)
