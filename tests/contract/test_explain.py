@@ -332,7 +332,9 @@ def test_a_task_of_the_engines_own_is_not_said_to_be_published_again(store, rela
     )
 
 
-def test_as_many_messages_as_may_be_are_under_way(store, relay):
+def test_as_many_messages_as_may_be_are_under_way(store, clock, relay):
+    """As the relay has it that may have most."""
+    store.enter(worker_record("w0", clock, handed=(replace(RQ, in_flight=1),)))
     first, second, third = [put(store) for _ in range(3)]
     assert whys(store, second) == []
     assert the_reason(store, third).text == (

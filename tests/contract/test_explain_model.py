@@ -181,15 +181,15 @@ class Machine(RuleBasedStateMachine):
         room=st.integers(1, 2),
         handed=st.sampled_from([None, *HANDED]),
         of_relay=st.sampled_from([None, ()]),
-        has_process=st.booleans(),
+        is_moving=st.booleans(),
     )
-    def there_are_workers(self, room, handed, of_relay, has_process):
-        """One that runs every queue; perhaps one that hands over, as while a queue is moved, and its engine's."""
-        self.enter(None, room)
+    def there_are_workers(self, room, handed, of_relay, is_moving):
+        """One that runs every queue; or one that hands over, and its engine's; or both, while a queue is moved."""
+        if handed is None or is_moving:
+            self.enter(None, room)
         if handed is not None:
             self.enter(of_relay, room, handed=handed)
-            if has_process:
-                self.enter((), 0, engine="rq")
+            self.enter((), 0, engine="rq")
 
     @initialize(many=st.lists(requests, max_size=3))
     def there_are_jobs(self, many):
@@ -251,10 +251,12 @@ class Machine(RuleBasedStateMachine):
         for job in self.known.values():
             job.held = False
 
-    @rule(queue=st.sampled_from(QUEUES))
-    def a_queue_is_paused(self, queue):
+    @rule(queue=st.sampled_from(QUEUES), messages_come=st.booleans())
+    def a_queue_is_paused(self, queue, messages_come):
         self.store.pause(queue)
         self.paused.add(queue)
+        if messages_come and self.processes():
+            self.what_must_not_start_is_dropped()
 
     @rule(queue=st.sampled_from(QUEUES))
     def a_queue_is_resumed(self, queue):
@@ -484,9 +486,12 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.processes())
     @rule()
     def copies_of_messages_are_delivered(self):
-        """Of jobs that run, have ended, or go into another attempt."""
+        self.what_must_not_start_is_dropped()
+
+    def what_must_not_start_is_dropped(self):
+        """Messages of jobs that run, have ended, go into another attempt, or must not start."""
         for message in self.messages:
-            if not self.is_next(message):
+            if not self.would_start(message):
                 self.deliver(*message)
 
     def is_next(self, message):
@@ -494,12 +499,15 @@ class Machine(RuleBasedStateMachine):
         job_id, attempt = message
         return self.known[job_id].state is State.QUEUED and self.known[job_id].attempt + 1 == attempt
 
+    def would_start(self, message):
+        job = self.known[message[0]]
+        return self.is_next(message) and not self.is_late(job) and job.row.queue not in self.paused
+
     def deliver(self, job_id, attempt):
         job, worker = self.known[job_id], self.processes()[0]
-        is_next = self.is_next((job_id, attempt))
-        may_start = is_next and not self.is_late(job) and job.row.queue not in self.paused
+        is_next, would_start = self.is_next((job_id, attempt)), self.would_start((job_id, attempt))
         claimed = self.store.claim_published(worker.id, job_id, attempt, engine="rq")
-        assert (claimed is not None) == may_start
+        assert (claimed is not None) == would_start
         if claimed is not None:
             self.begun(worker, claimed)
         elif is_next:
@@ -635,6 +643,9 @@ class Machine(RuleBasedStateMachine):
             ready = [worker for worker in self.workers.values() if worker.could(job) and worker.room]
             ahead = min([self.ahead(job, worker) for worker in ready] or [self.line_to_offer(job)])
             line = (reasons.get(Why.NO_SLOT) or reasons[Why.ALONE]).text
+            if not ready:
+                most = max(relay.handed.in_flight for relay in self.relays(job))
+                assert line.startswith(f"{most} message")
             told = {0: "It is next in line.", 1: "1 job is before it in line."}
             assert line.endswith(told.get(ahead, f" {ahead} jobs are before it in line."))
 
