@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from outlast.handed import Handed
+from outlast.handed import ENTRUSTED, Handed
 from outlast.job import JobRecord, State
 from outlast.store import MOST_AHEAD, Circumstances, Hand, Store
 from outlast.store.liveness import is_alive
@@ -145,18 +145,17 @@ def _of_the_workers(around: Circumstances) -> Iterator[Explanation]:
         yield _published(job)
         return
     relays = [
-        handed
-        for hand in around.hands
-        if not hand.worker.is_leaving and (handed := hand.worker.hands_over(job.queue))
+        hand for hand in around.hands if hand.worker.hands_over(job.queue) and not hand.worker.is_leaving
     ]
-    if relays:
-        yield from _of_the_relays(around, relays)
+    if any(hand.ahead < _free_to_publish(around, hand) for hand in relays):
         return
     serving = [hand for hand in around.hands if hand.worker.serves(job.queue) and not hand.worker.is_leaving]
     knowing = [hand for hand in serving if job.task not in hand.worker.unknown]
     fitting = [hand for hand in knowing if job.id not in hand.worker.unknown]
     ready = [hand for hand in fitting if hand.worker.room > 0]
-    if not serving:
+    if relays and not serving:
+        yield _no_room(around, relays)
+    elif not serving:
         yield _no_worker(job, around.hands)
     elif not knowing:
         yield _unknown_task(job, len(serving))
@@ -176,6 +175,8 @@ def _is_published(around: Circumstances) -> bool:
 
 
 def _published(job: JobRecord) -> Explanation:
+    if job.note == ENTRUSTED:
+        return _entrusted(job)
     return Explanation(
         why=Why.PUBLISHED,
         text=f"Its message is with the broker of {job.engine}, as {job.engine_id}, and no worker of {job.engine} has "
@@ -184,15 +185,35 @@ def _published(job: JobRecord) -> Explanation:
     )
 
 
-def _of_the_relays(around: Circumstances, relays: Sequence[Handed]) -> Iterator[Explanation]:
-    """It is published with the next look, if there is room for it."""
-    most = max(handed.in_flight for handed in relays)
-    if around.in_flight >= most:
-        whose = _counted(around.in_flight, "message")
-        yield Explanation(
-            why=Why.NO_SLOT,
-            text=f"{whose} of its queue may be under way to {relays[0].engine} at a time, and as many are.",
-        )
+def _entrusted(job: JobRecord) -> Explanation:
+    return Explanation(
+        why=Why.PUBLISHED,
+        text=f"It is a task of {job.engine}'s own, handed over as {job.engine_id}, and its end is to come. If none is "
+        "told, it fails.",
+        until=job.published_until,
+    )
+
+
+def _free_to_publish(around: Circumstances, relay: Hand) -> int:
+    return _handed(around, relay).in_flight - around.in_flight
+
+
+def _no_room(around: Circumstances, relays: Sequence[Hand]) -> Explanation:
+    """Of the relay that may have most under way: it is published when its turn comes."""
+    relay = max(relays, key=lambda hand: _free_to_publish(around, hand))
+    handed, free = _handed(around, relay), _free_to_publish(around, relay)
+    whose = _counted(handed.in_flight, "message")
+    taken = f"the room that is left, {free}, goes to jobs before it" if free > 0 else "as many are"
+    return Explanation(
+        why=Why.NO_SLOT,
+        text=f"{whose} of its queue may be under way to {handed.engine} at a time, and {taken}. {_line(relay.ahead)}",
+    )
+
+
+def _handed(around: Circumstances, relay: Hand) -> Handed:
+    handed = relay.worker.hands_over(around.job.queue)
+    assert handed is not None
+    return handed
 
 
 def _no_worker(job: JobRecord, others: Sequence[Hand]) -> Explanation:

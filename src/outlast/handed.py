@@ -9,6 +9,9 @@ from typing import Any, NamedTuple, Protocol
 
 from outlast.clock import span
 
+ENTRUSTED = "handed over; its end is to come"
+"""The note of a job that is a task of an engine's own, once the engine has it: its end is read back."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -11,13 +12,14 @@ from fastapi.responses import HTMLResponse
 from playwright.sync_api import expect
 
 from outlast.dashboard import bulk
+from outlast.handed import Handed
 from outlast.job import Ended, Erred, Line, State, Step, Succeeded, Told
 from outlast.luggage import Signature
 from outlast.statistics import PLACE, Count, count_end, count_start, nothing
 from outlast.store import ChildRecord, JobFilter
 from tests.browser.chromium import new_window
 from tests.browser.conftest import served
-from tests.contract.making import end, ids, new_chain, put, take
+from tests.contract.making import end, ids, new_chain, put, take, worker_record
 from tests.dashboard import shop
 from tests.dashboard.test_pages import MARKUP
 from tests.polling import polled
@@ -68,8 +70,22 @@ def jobs(store):
     store.count([Count(minute - back * 60_000_000, "app:resize", "media", numbers) for back in range(50)])
     store.note_depths()
     store.pause("media")
-    waiting = store.find(JobFilter(state=State.QUEUED))[0]
-    return {"running": first.id, "failed": failing, "succeeded": done, "waiting": waiting.id}
+    celery = Handed(queue="news", engine="celery", in_flight=9, lease=timedelta(minutes=1))
+    store.enter(worker_record("w2", store.clock, handed=(celery,)))
+    store.enter(worker_record("p1", store.clock, queues=(), engine="celery"))
+    by_engine = put(store, task="app:print_news", queue="news")
+    store.offer([celery])
+    store.claim_published("p1", by_engine, 1, engine="celery")
+    published = put(store, task="app:send_news", queue="news")
+    store.offer([celery])
+    waiting = store.find(JobFilter(view="waiting"))[0]
+    return {
+        "running": first.id,
+        "failed": failing,
+        "succeeded": done,
+        "waiting": waiting.id,
+        "published": published,
+    }
 
 
 PAGES = [
@@ -82,6 +98,7 @@ PAGES = [
     "jobs/{failed}",
     "jobs/{succeeded}",
     "jobs/{waiting}",
+    "jobs/{published}",
     "jobs/{failed}/again",
     "bulk/retry?state=failed",
     "tasks",

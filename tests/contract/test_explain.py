@@ -1,5 +1,6 @@
 """Why a job is not running: what the store reads of it and its circumstances, and the reasons that follow."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,11 +8,13 @@ import pytest
 from outlast.clock import to_instant
 from outlast.errors import JobNotFound
 from outlast.explain import Why, explain
+from outlast.handed import ENTRUSTED, Handed
 from outlast.job import Crashed, Erred, Released, Snoozed, new_id
 from outlast.store import MOST_AHEAD, JobFilter
 from tests.contract.making import end, new_chain, new_job, put, take, worker_record
 
 SECOND = timedelta(seconds=1)
+RQ = Handed(queue=None, engine="rq", in_flight=2, lease=timedelta(minutes=1))
 
 
 @pytest.fixture
@@ -292,6 +295,96 @@ def test_a_suspect_runs_alone(store):
     assert [the_reason(store, job_id).why for job_id in suspects] == [Why.ALONE] * 2
     assert the_reason(store, suspects[0]).text.endswith("It is next in line.")
     assert the_reason(store, suspects[1]).text.endswith("1 job is before it in line.")
+
+
+# ---- where its queue is handed over
+
+
+@pytest.fixture
+def relay(store, clock):
+    """In place of the worker, one that hands every queue over."""
+    store.enter(worker_record("w1", clock, handed=(RQ,)))
+    return RQ
+
+
+def test_a_published_job_says_where_its_message_is_and_until_when(store, clock, relay):
+    job_id = put(store)
+    assert whys(store, job_id) == []
+    store.offer([relay])
+
+    reason = the_reason(store, job_id)
+    assert (reason.why, reason.until) == (Why.PUBLISHED, to_instant(clock.now()) + relay.lease)
+    assert reason.text == (
+        f"Its message is with the broker of rq, as {job_id}-1, and no worker of rq has taken it yet. If none does, it "
+        "is published again."
+    )
+
+
+def test_a_task_of_the_engines_own_is_not_said_to_be_published_again(store, relay):
+    job_id = put(store)
+    store.offer([relay])
+    store.entrust(job_id, 1, timedelta(days=1), note=ENTRUSTED)
+
+    reason = the_reason(store, job_id)
+    assert reason.why is Why.PUBLISHED
+    assert reason.text == (
+        f"It is a task of rq's own, handed over as {job_id}-1, and its end is to come. If none is told, it fails."
+    )
+
+
+def test_as_many_messages_as_may_be_are_under_way(store, clock, relay):
+    """As the relay has it that may have most."""
+    store.enter(worker_record("w0", clock, handed=(replace(RQ, in_flight=1),)))
+    first, second, third = [put(store) for _ in range(3)]
+    assert whys(store, second) == []
+    assert the_reason(store, third).text == (
+        "2 messages of its queue may be under way to rq at a time, and the room that is left, 2, goes to jobs before "
+        "it. 2 jobs are before it in line."
+    )
+
+    store.offer([relay])
+    assert whys(store, first) == [Why.PUBLISHED]
+    assert the_reason(store, third).text == (
+        "2 messages of its queue may be under way to rq at a time, and as many are. It is next in line."
+    )
+
+
+def test_a_suspect_is_published_after_all_others(store, clock):
+    suspect = put(store)
+    end(store, take(store), Crashed("it died", alone=False))
+    store.insert([new_job(store) for _ in range(2)])
+    assert whys(store, suspect) == [Why.ALONE]
+
+    store.enter(worker_record("w1", clock, handed=(RQ,)))
+    assert the_reason(store, suspect).text.endswith("2 jobs are before it in line.")
+
+
+def test_a_queue_on_its_way_to_an_engine_is_still_served_by_the_worker_that_is_left(store, clock):
+    """The worker of the old code claims what the relay of the new one has no room for."""
+    store.insert([new_job(store) for _ in range(2)])
+    store.offer([RQ])
+    store.enter(worker_record("w2", clock, handed=(RQ,)))
+
+    assert whys(store, put(store)) == []
+
+
+def test_what_its_worker_hands_over_is_not_before_it(store, clock):
+    mail = replace(RQ, queue="mail")
+    store.enter(worker_record("w1", clock, slots=1, handed=(mail,)))
+    put(store, queue="mail")
+
+    assert whys(store, put(store)) == []
+
+
+def test_what_is_published_is_not_before_it(store, clock):
+    store.enter(worker_record("w1", clock, slots=1))
+    put(store)
+    store.offer([RQ])
+
+    assert whys(store, put(store)) == []
+
+
+# ---- how it is read
 
 
 def test_all_is_read_at_one_moment_in_a_transaction_too(store):

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from outlast.clock import to_instant
+from outlast.handed import Handed
 from outlast.health import STALE, health_of
 from outlast.job import Erred
 from tests.contract.making import LEASE, end, put, take
@@ -33,6 +34,16 @@ def test_each_view_of_each_queue_is_counted(store):
         ("default", "waiting"): 1,
         ("mail", "ready"): 1,
     }
+
+
+def test_what_is_published_is_counted_apart_and_is_not_the_oldest_that_is_ready(store, clock):
+    put(store)
+    store.offer([Handed(queue=None, engine="celery", in_flight=1, lease=2 * MINUTE)])
+    clock.advance(MINUTE)
+    put(store)
+
+    assert depths(store) == {("default", "published"): 1, ("default", "ready"): 1}
+    assert [depth.oldest for depth in store.depths()] == [None, to_instant(clock.now())]
 
 
 def test_what_is_due_is_ready_and_the_oldest_of_it_is_told(store, clock):

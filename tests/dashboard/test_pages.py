@@ -12,12 +12,16 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from outlast import locks
+from outlast.handed import Handed
 from outlast.job import Crashed, Erred, Line, Step, Succeeded, Told
+from outlast.premises import Premises
 from outlast.statistics import PLACE, Count, count_end, count_start, nothing
 from outlast.store import ChildRecord, JobFilter
-from tests.contract.making import end, new_chain, new_job, put, take
+from tests.contract.making import end, new_chain, new_job, put, take, worker_record
 from tests.dashboard.conftest import local
 
+MAIL = Handed(queue="mail", engine="celery", in_flight=9, lease=timedelta(minutes=1))
 MARKUP = "<script>alert('x')</script>\"'&<img src=x onerror=alert(1)>"
 
 
@@ -108,6 +112,44 @@ def test_the_overview_shows_workers_and_their_children(browser, store):
     assert "heartbeat" in told
 
 
+@pytest.fixture
+def handed_over(store):
+    """A job in a queue that two workers hand over, of which one runs others itself, and a process of the engine."""
+    premises = Premises(store.url)
+    plain = {"w1": {"queues": ("mail",), "room": 0}, "w2": {"queues": ("web", "mail"), "room": 2}}
+    for pid, (worker, fields) in enumerate(plain.items(), 11):
+        store.enter(worker_record(worker, store.clock, pid=pid, handed=(MAIL,), **fields))
+    store.enter(worker_record("p", store.clock, pid=13, queues=(), engine="celery", slots=1, room=0))
+    for worker in ("w1", "w2", "p"):
+        locks.acquire(premises.worker(worker))
+    yield put(store, queue="mail", task="app:send")
+    for worker in ("w1", "w2", "p"):
+        locks.release(premises.worker(worker), remove=True)
+
+
+def test_what_is_handed_over_is_looked_after(browser, store, handed_over):
+    """Neither a relay, which has no child, nor an engine's process, which serves no queue, is taken for a fault."""
+    store.leave("w2")
+
+    told = words(browser.get("/outlast/"))
+
+    assert "All is well: 1 worker and 1 of celery are up, nothing runs, 1 job is queued." in told
+
+
+def test_the_workers_of_an_engine_are_shown_apart(browser, store, handed_over):
+    store.offer([MAIL])
+    store.claim_published("p", handed_over, 1, engine="celery")
+
+    told = words(browser.get("/outlast/"))
+
+    assert "mail handed over to celery 0 1 0" in told
+    own, _, of_engine = told.partition("Workers of celery")
+    assert re.search(r"here:11 started [^·]+ · hands mail over to celery here:12", own)
+    assert re.search(r"here:12 started [^·]+ · hands mail over to celery · web · 0 of 8 slots taken", own)
+    assert "here:13" not in own
+    assert re.search(r"here:13 started [^·]+ 1 job app: send for ", of_engine)
+
+
 # ---- jobs ------------------------------------------------------------------------------------------------------------
 
 
@@ -121,6 +163,21 @@ def test_jobs_are_counted_and_listed(browser, store):
     assert "KeyError: 'x'" in told
     put(store, luggage='{"to":"bob","count":3}')
     assert "to='bob', count=3" in words(browser.get("/outlast/jobs?queue=default"))
+
+
+def test_what_is_published_is_counted_and_found_among_the_queued(browser, store):
+    published = put(store, queue="mail")
+    put(store)
+    store.offer([MAIL])
+
+    told = words(browser.get("/outlast/jobs"))
+    assert "All 2 Queued 2 ready 1 published 1 Running 0" in told
+    found = browser.get("/outlast/jobs?state=published")
+    assert f"jobs/{published}" in found.text
+    assert "published app: task" in words(found)
+    assert "Cancel 1 job?" in words(browser.get("/outlast/bulk/cancel?state=published"))
+    assert "Cancel 2 jobs?" in words(browser.get("/outlast/bulk/cancel"))
+    assert "Cancel 2 jobs?" in words(browser.get("/outlast/bulk/cancel?state=queued"))
 
 
 @pytest.mark.parametrize(
@@ -213,6 +270,17 @@ def test_a_job_has_its_story(browser, store):
     assert browser.get(f"/outlast/jobs/{job_id}/attempts/1").text == trace
     assert browser.get(f"/outlast/jobs/{job_id}/attempts/1").headers["content-type"].startswith("text/plain")
     assert browser.get(f"/outlast/jobs/{job_id}/attempts/9").status_code == 404
+
+
+def test_a_job_says_which_engine_runs_it_and_by_what_name(browser, store):
+    job = put(store, queue="mail")
+    store.offer([MAIL])
+
+    told = words(browser.get(f"/outlast/jobs/{job}"))
+
+    assert f"Engine celery, as {job}-1" in told
+    assert "Attempt 1 is published" in told
+    assert "no worker of celery has taken it yet" in told
 
 
 def test_a_job_shows_its_result_and_its_neighbours(browser, store):

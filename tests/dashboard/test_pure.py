@@ -13,6 +13,7 @@ from outlast.dashboard import charts, tracebacks
 from outlast.dashboard.health import Facts, all_is_well, notices
 from outlast.dashboard.sought import Sought
 from outlast.dashboard.tracebacks import Frame
+from outlast.handed import Handed
 from outlast.job import State
 from outlast.store import JobFilter, QueueRecord, open_store
 from tests.contract.making import put, worker_record
@@ -71,6 +72,25 @@ def test_workers_that_start_nothing(facts):
     assert told(facts, alive=[replace(worker, room=0), worker]) == []
     [(text, is_bad)] = told(facts, dead=[worker])
     assert ("has died" in text, is_bad) == (True, False)
+
+
+def test_where_all_is_handed_over_a_worker_needs_no_child_and_an_engine_serves_nothing(facts):
+    everything = (Handed(queue=None, engine="rq", in_flight=9, lease=timedelta(minutes=1)),)
+    relay = replace(facts.alive[0], room=0, handed=everything)
+    process = replace(facts.alive[0], room=0, queues=(), engine="rq")
+
+    assert told(facts, alive=[relay, process, process]) == []
+    two_engines = [relay, process, replace(process, engine="celery")]
+    assert all_is_well(replace(facts, alive=two_engines)).startswith(
+        "All is well: 1 worker and 1 of celery and 1 of rq are up"
+    )
+    assert told(facts, alive=[process]) == [("No worker serves the queue mail: 2 jobs wait.", True)]
+    assert told(facts, alive=[replace(relay, is_leaving=True), process])[-1] == (
+        "Every worker is shutting down: no job is started.",
+        True,
+    )
+    [(text, _)] = told(facts, alive=[relay, replace(relay, handed=())])
+    assert text.startswith("No worker has a child that is ready")
 
 
 def test_jobs_that_wait_long(facts):

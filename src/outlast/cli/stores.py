@@ -97,4 +97,4 @@ def ring(store: Store) -> None:
 
 def serves(workers: Iterable[WorkerRecord], queue: str) -> bool:
     """Whether one of these workers takes jobs of this queue, or hands them over."""
-    return any(worker.serves(queue) or worker.hands_over(queue) for worker in workers)
+    return any(worker.looks_after(queue) for worker in workers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
@@ -50,6 +51,11 @@ class WorkerView:
     """What it runs in no child that it has told of (yet)."""
     running: int
 
+    @property
+    def served(self) -> list[str]:
+        """The queues that it names and does not hand over."""
+        return [queue for queue in self.record.queues or () if self.record.serves(queue)]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
@@ -58,6 +64,11 @@ class Overview:
     now: datetime
     queues: list[QueueRecord]
     workers: list[WorkerView]
+    """Outlast's own."""
+    engines: dict[str, list[WorkerView]]
+    """The processes of each engine that run jobs."""
+    handed: dict[str, str]
+    """The engine of each queue that is handed over."""
     notices: list[Notice]
     well: str
     queued: int
@@ -102,7 +113,9 @@ def overview(store: Store) -> Overview:
     return Overview(
         now=now,
         queues=queues,
-        workers=workers,
+        workers=[worker for worker in workers if worker.record.engine is None],
+        engines=_by_engine(workers),
+        handed=_handed(queues, facts.alive),
         notices=notices(facts),
         well=all_is_well(facts),
         queued=sum(queue.queued for queue in queues),
@@ -115,6 +128,20 @@ def _workers(store: Store) -> list[WorkerView]:
         _worker(worker, [job for job in running if job.worker == worker.id], is_alive(store, worker))
         for worker in store.workers()
     ]
+
+
+def _by_engine(workers: Sequence[WorkerView]) -> dict[str, list[WorkerView]]:
+    engines = sorted({worker.record.engine for worker in workers if worker.record.engine is not None})
+    return {engine: [worker for worker in workers if worker.record.engine == engine] for engine in engines}
+
+
+def _handed(queues: Sequence[QueueRecord], alive: Sequence[WorkerRecord]) -> dict[str, str]:
+    return {
+        queue.name: handed.engine
+        for queue in queues
+        for worker in alive
+        if (handed := worker.hands_over(queue.name)) is not None
+    }
 
 
 def _worker(record: WorkerRecord, running: list[JobRecord], alive: bool) -> WorkerView:

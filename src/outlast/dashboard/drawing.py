@@ -17,6 +17,7 @@ from starlette.requests import Request
 
 from outlast import wording
 from outlast.job import JobRecord
+from outlast.store import QUEUED_VIEWS
 
 THEME_COOKIE = "outlast_theme"
 ZONE_COOKIE = "outlast_zone"
@@ -93,7 +94,7 @@ def _environment() -> Environment:
         "name": _name,
         "module": _module,
     }
-    environment.globals["since"] = wording.since
+    environment.globals |= {"since": wording.since, "queued_views": QUEUED_VIEWS}
     return environment
 
 

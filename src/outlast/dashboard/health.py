@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -44,12 +45,19 @@ def notices(facts: Facts) -> list[Notice]:
 
 def all_is_well(facts: Facts) -> str:
     """What is said where there is no notice."""
-    workers = counted(len(facts.alive), "worker")
+    workers = _told_workers(facts.alive)
     runs = sum(queue.running for queue in facts.queues)
     wait = sum(queue.queued for queue in facts.queues)
     does = f"{counted(runs, 'job')} {'runs' if runs == 1 else 'run'}" if runs else "nothing runs"
     waits = f"{counted(wait, 'job')} {'is' if wait == 1 else 'are'} queued" if wait else "nothing waits"
     return f"All is well: {workers} {'is' if len(facts.alive) == 1 else 'are'} up, {does}, {waits}."
+
+
+def _told_workers(alive: Sequence[WorkerRecord]) -> str:
+    """An engine's apart from Outlast's own."""
+    engines = Counter(worker.engine for worker in alive if worker.engine is not None)
+    own = counted(len(alive) - engines.total(), "worker")
+    return " and ".join([own, *(f"{count:,} of {engine}" for engine, count in sorted(engines.items()))])
 
 
 def _each(facts: Facts) -> Iterator[Notice]:
@@ -80,17 +88,20 @@ def _of_queues(facts: Facts) -> Iterator[Notice]:
         query = Sought(state="queued", queue=queue.name).query()
         if not queue.queued:
             continue
-        if not any(worker.serves(queue.name) for worker in facts.alive):
+        if not any(worker.looks_after(queue.name) for worker in facts.alive):
             yield Notice(f"No worker serves the queue {queue.name}: {wait}.", is_bad=True, query=query)
         elif queue.paused_at is not None:
             yield Notice(f"The queue {queue.name} is paused: {wait}.", query=query)
 
 
 def _of_workers(facts: Facts) -> Iterator[Notice]:
-    serving = [worker for worker in facts.alive if not worker.is_leaving]
-    if not serving:
+    """Of Outlast's own: an engine's come and go as it says, and have no children."""
+    own = [worker for worker in facts.alive if worker.engine is None]
+    staying = [worker for worker in own if not worker.is_leaving]
+    running = [worker for worker in staying if worker.runs_jobs]
+    if own and not staying:
         yield Notice("Every worker is shutting down: no job is started.", is_bad=True)
-    elif all(worker.room == 0 for worker in serving):
+    elif running and all(worker.room == 0 for worker in running):
         yield Notice(
             "No worker has a child that is ready: the app is starting, or does not start; the worker's log says why.",
             is_bad=True,

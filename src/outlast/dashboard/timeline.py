@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from outlast.handed import ENTRUSTED
 from outlast.job import Attempt, JobRecord, Progress, State
 from outlast.wording import span
 
@@ -94,6 +95,10 @@ def _state(job: JobRecord, attempts: Sequence[Attempt], now: datetime) -> Iterat
     elif job.view in ("scheduled", "retrying"):
         text = f"in {span(job.run_at - now)}"
         yield Event(title=f"Attempt {job.attempt + 1} is due", at=job.run_at, kind="ahead", text=text)
+    elif job.view == "published":
+        title = f"Attempt {job.attempt + 1} is published"
+        text = ENTRUSTED if job.note == ENTRUSTED else f"no worker of {job.engine} has taken it yet"
+        yield Event(title=title, at=job.published_at, kind="ahead", text=text)
     elif job.view == "queued":
         title = f"Attempt {job.attempt + 1} starts when a worker has room"
         yield Event(title=title, at=job.run_at, kind="ahead", text=job.note or "")

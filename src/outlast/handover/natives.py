@@ -14,6 +14,7 @@ from typing import cast
 
 from outlast.clock import steady
 from outlast.errors import OutlastError, TaskUnknown
+from outlast.handed import ENTRUSTED
 from outlast.handover.base import BaseHandover, Publisher, raised
 from outlast.job import Ended, Offered, Outcome, Released, Succeeded
 from outlast.luggage import Signature
@@ -26,7 +27,6 @@ _LOOK = 0.5
 """Seconds between two looks at what the engine tells."""
 _PATIENCE = timedelta(days=1)
 """How long an end is waited for: as long as Celery keeps one, by default."""
-_NOTE = "handed over; its end is to come"
 _log = logging.getLogger("outlast.worker")
 
 
@@ -47,7 +47,7 @@ class Natives:
     def publish(self, publisher: Publisher, handover: BaseHandover, job: Offered) -> None:
         """Publish one and say so in the store. Raises what the broker's client raises."""
         record = self._queue.ask(lambda store: store.get(job.id))
-        if record.note == _NOTE:
+        if record.note == ENTRUSTED:
             self._settle(
                 handover,
                 job,
@@ -65,7 +65,7 @@ class Natives:
             return
         publisher.publish_native(job, args, kwargs)
         if handover.tells_end(job.task):
-            self._queue.tell(lambda store: store.entrust(job.id, job.attempt, _PATIENCE, note=_NOTE))
+            self._queue.tell(lambda store: store.entrust(job.id, job.attempt, _PATIENCE, note=ENTRUSTED))
             self.watch()
         else:
             self._settle(handover, job, Succeeded())

@@ -78,6 +78,17 @@ class WorkerRecord:
         """How it hands this queue over; None if it does not."""
         return next((each for each in self.handed if each.queue in (None, queue)), None)
 
+    def looks_after(self, queue: str) -> bool:
+        """Whether it takes jobs of this queue, or hands them over."""
+        return self.serves(queue) or self.hands_over(queue) is not None
+
+    @property
+    def runs_jobs(self) -> bool:
+        """Whether there may be a queue that it serves."""
+        if self.queues is None:
+            return all(each.queue is not None for each in self.handed)
+        return any(map(self.serves, self.queues))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueRecord:
@@ -98,7 +109,8 @@ class Hand:
     running: int
     """The jobs it runs."""
     ahead: int
-    """The jobs that it would take before this one now, `MOST_AHEAD` at most; 0 where it would not take this one."""
+    """The jobs that it would take, or publish, before this one now, `MOST_AHEAD` at most; 0 where it would do neither
+    with this one."""
 
 
 MOST_AHEAD = 10_000
@@ -239,7 +251,7 @@ class Depth:
 
     queue: str
     view: str
-    """scheduled, retrying, waiting, held, ready or running."""
+    """scheduled, retrying, waiting, held, published, ready or running."""
     jobs: int
     oldest: datetime | None
     """When the one that could start and has been ready for longest was due; None for those that could not."""

@@ -232,6 +232,32 @@ SELECT EXISTS (SELECT 1 FROM queues WHERE name = :name)
 -- name: count_running
 SELECT count(*) FROM jobs WHERE worker = :worker
 
+-- name: depths
+SELECT queue, CASE WHEN published_until > :now THEN 'published' ELSE 'ready' END AS view, count(*), min(run_at)
+FROM jobs
+WHERE state = 'queued' AND ready > 0
+GROUP BY queue, view
+UNION ALL
+SELECT queue, view, count(*), min(run_at)
+FROM (
+    SELECT
+        queue, run_at,
+        CASE
+            WHEN held_by IS NOT NULL THEN 'held'
+            WHEN waiting = 1 THEN 'waiting'
+            WHEN run_at <= :now THEN 'ready'
+            WHEN failures > 0 THEN 'retrying'
+            ELSE 'scheduled'
+        END AS view
+    FROM jobs
+    WHERE ready = 0 AND state = 'queued'
+) AS unready
+GROUP BY queue, view
+UNION ALL
+SELECT queue, 'running', count(*), CAST(NULL AS bigint) FROM jobs WHERE worker IS NOT NULL GROUP BY queue
+UNION ALL
+SELECT name, NULL, 0, NULL FROM queues
+
 -- name: count_published
 SELECT count(*) FROM jobs WHERE published_until > :now
 

@@ -74,6 +74,8 @@ PROMOTED = 1000
 """Due jobs made ready by one claim, at most: the next claim makes the next ones ready."""
 _EXPIRED = 1000
 """Jobs expired in one commit, at most."""
+_AT_THE_END = {"priority": 1 - 2**31, "run_at": 2**62, "seq": 2**62}
+"""A place behind every job in line."""
 _PIECE = 500
 """Live jobs read at a time: their arguments may take a megabyte each."""
 
@@ -612,16 +614,39 @@ class SQLStore(SQLSearch):
         return Hand(
             worker=worker,
             running=self._one(self.SQL["count_running"], {"worker": worker.id}),
-            ahead=self._ahead(worker, place) if _would_take(worker, job) else 0,
+            ahead=self._ahead(worker, job, place),
         )
 
-    def _ahead(self, worker: WorkerRecord, place: Mapping[str, Any]) -> int:
+    def _ahead(self, worker: WorkerRecord, job: JobRecord, place: Mapping[str, Any]) -> int:
+        if worker.hands_over(job.queue):
+            return self._ahead_to_offer(job.queue, place)
+        if not _would_take(worker, job):
+            return 0
+        handed = [each.queue for each in worker.handed]
+        return self._count_ahead(place, worker.queues, handed=handed, unknown=worker.unknown)
+
+    def _ahead_to_offer(self, queue: str, place: Mapping[str, Any]) -> int:
+        """Suspects are offered after all others."""
+        count = self._count_ahead(place, [queue])
+        if place["suspect"]:
+            count += self._count_ahead({**_AT_THE_END, "suspect": False}, [queue])
+        return min(count, MOST_AHEAD)
+
+    def _count_ahead(
+        self,
+        place: Mapping[str, Any],
+        queues: Collection[str] | None,
+        *,
+        handed: Collection[str | None] = (),
+        unknown: Collection[str] = (),
+    ) -> int:
         count: int = self._one(
             self._ready_sql("ahead", alone=bool(place["suspect"])),
             {
-                **{name: place[name] for name in ("seq", "priority", "run_at")},
-                "queues": self._list(worker.queues),
-                "unknown": self._list(worker.unknown),
+                **{name: place[name] for name in _AT_THE_END},
+                "queues": self._list(queues),
+                "handed": self._list(handed),
+                "unknown": self._list(unknown),
                 "now": self.clock.now(),
                 "most": MOST_AHEAD,
             },

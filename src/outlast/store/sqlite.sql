@@ -313,7 +313,8 @@ SELECT queue, NULL, 0, 0, count(*) FROM jobs WHERE state = 'failed' GROUP BY que
 -- What this worker would take before a job: that which is ready, and that which its next claim makes ready.
 SELECT count(*) FROM (
     SELECT 1 FROM (
-        SELECT seq, id, queue, priority, run_at, task, expires_at FROM jobs WHERE ready > 0 AND ready = {ready}
+        SELECT seq, id, queue, priority, run_at, task, expires_at FROM jobs
+        WHERE ready > 0 AND ready = {ready} AND (published_until IS NULL OR published_until <= :now)
         UNION ALL
         SELECT seq, id, queue, priority, run_at, task, expires_at FROM jobs
         WHERE ready = 0 AND state = 'queued' AND held_by IS NULL AND waiting = 0 AND run_at <= :now
@@ -321,37 +322,12 @@ SELECT count(*) FROM (
     )
     WHERE (-priority, run_at, seq) < (-:priority, :run_at, :seq)
         AND (:queues = 'null' OR queue IN (SELECT value FROM json_each(:queues)))
+        AND queue NOT IN (SELECT value FROM json_each(:handed))
         AND queue NOT IN (SELECT name FROM queues)
         AND (expires_at IS NULL OR expires_at > :now)
         AND task NOT IN (SELECT value FROM json_each(:unknown)) AND id NOT IN (SELECT value FROM json_each(:unknown))
     LIMIT :most
 )
-
--- name: depths
-SELECT queue, CASE WHEN published_until > :now THEN 'published' ELSE 'ready' END AS view, count(*), min(run_at)
-FROM jobs
-WHERE ready > 0
-GROUP BY queue, view
-UNION ALL
-SELECT queue, view, count(*), min(run_at)
-FROM (
-    SELECT
-        queue, run_at,
-        CASE
-            WHEN held_by IS NOT NULL THEN 'held'
-            WHEN waiting = 1 THEN 'waiting'
-            WHEN run_at <= :now THEN 'ready'
-            WHEN failures > 0 THEN 'retrying'
-            ELSE 'scheduled'
-        END AS view
-    FROM jobs
-    WHERE ready = 0 AND state = 'queued'
-) AS unready
-GROUP BY queue, view
-UNION ALL
-SELECT queue, 'running', count(*), NULL FROM jobs WHERE worker IS NOT NULL GROUP BY queue
-UNION ALL
-SELECT name, NULL, 0, NULL FROM queues
 
 -- name: ids_like
 SELECT id FROM jobs WHERE id >= :part AND id < :part || '~'
