@@ -20,6 +20,7 @@ import redis
 
 from outlast.handed import Handed
 from outlast.job import new_id
+from outlast.statistics import Statistics
 from tests import brokers
 from tests.worker.harness import TASKS, House, Process
 
@@ -181,6 +182,15 @@ class Shift:
 
     def row(self, task: str, arguments: Mapping[str, Any] | None = None, /, **options: Any) -> Any:
         return self.house.row(task, arguments, **{"queue": self.queue, **options})
+
+    def counted(self, task: str, condition: Callable[[Statistics], object]) -> Statistics:
+        """What is counted of a task in all, once it is so."""
+
+        def found() -> Statistics | None:
+            totals = self.house.store.totals()
+            return next((each for each in totals if each.task == task and condition(each)), None)
+
+        return self.house.until(found, f"the counts of {task}")
 
     def messages(self) -> int:
         """How many messages the broker has for the queue."""

@@ -15,6 +15,12 @@ from tests.worker.harness import lives
 SOON = RetryPolicy(delay=timedelta(milliseconds=10))
 
 
+each_engine = pytest.mark.parametrize(
+    "shift", [CELERY_ON_REDIS, RQ, DRAMATIQ_ON_REDIS], ids=str, indirect=True
+)
+"""On one broker, where the broker cannot matter."""
+
+
 def test_the_jobs_of_a_killed_worker_are_run_by_the_next(shift):
     """P3, P5: its keeper frees them at once, and that costs no failure."""
     house = shift.house
@@ -33,7 +39,7 @@ def test_the_jobs_of_a_killed_worker_are_run_by_the_next(shift):
     assert house.job(job).failures == 0
 
 
-@pytest.mark.parametrize("shift", [CELERY_ON_REDIS, RQ, DRAMATIQ_ON_REDIS], ids=str, indirect=True)
+@each_engine
 def test_a_job_that_kills_its_process_is_failed_in_the_end(shift):
     """P6. Celery starts another process for its pool: its death is held against the job, which is poison at the third.
 
@@ -41,29 +47,36 @@ def test_a_job_that_kills_its_process_is_failed_in_the_end(shift):
     """
     house = shift.house
     shift.relay()
-    worker = shift.worker()
+    worker = shift.worker(processes=3)
     job = shift.add("app:die", retry=SOON, max_attempts=10)
     if shift.kind.engine == "celery":
         record = house.ended(job)
         assert (record.state, record.reason, record.attempt) == (State.FAILED, Reason.POISON, 3)
+        total = shift.counted("app:die", lambda total: total.failed)
+        assert (total.retried, total.failed) == (2, {Reason.POISON: 1})
+        assert f"failed id={job}" in house.logged(worker, "reason=poison")
         assert house.result(shift.add("app:work", {"value": 1})) == 1
         return
     worker.wait()
     record = house.reached(job, lambda record: record.state is State.QUEUED, "was freed")
     assert (record.failures, record.note) == (0, "rescued from a dead worker")
+    assert shift.counted("app:die", lambda total: total.released).retried == 0
 
 
+@each_engine
 def test_a_plain_task_that_runs_out_of_time_ends_its_process(shift):
     """Nothing else stops a `def`; the job has failed by then, so that it is not run again."""
     house = shift.house
     shift.relay()
-    worker = shift.worker()
+    worker = shift.worker(processes=2)
     job = shift.add("app:hold", {"door": "never"}, timeout=timedelta(seconds=0.5), max_attempts=1)
     record = house.ended(job)
 
     assert (record.state, record.reason) == (State.FAILED, Reason.TIMEOUT)
     [attempt] = house.store.attempts(job)
     assert "wait_for(door)" in attempt.traceback
+    total = shift.counted("app:hold", lambda total: total.failed)
+    assert (total.started, total.failed, total.run.count) == (1, {Reason.TIMEOUT: 1}, 1)
     pid = house.noted("started", job).pid
     assert house.until(lambda: not lives(pid), "the process to be gone")
     if shift.kind.engine == "celery":
@@ -72,6 +85,7 @@ def test_a_plain_task_that_runs_out_of_time_ends_its_process(shift):
         worker.wait()
 
 
+@each_engine
 def test_a_worker_that_is_told_to_leave_ends_its_job_and_its_lifespan(shift):
     """P11, with the engine's own patience. The store knows the worker no more."""
     house = shift.house
@@ -87,8 +101,11 @@ def test_a_worker_that_is_told_to_leave_ends_its_job_and_its_lifespan(shift):
     assert house.noted("closed").pid == house.noted("opened").pid
     assert house.until(lambda: not _of_engines(house), "the store to know it no more")
     assert house.job(job).attempt == 1
+    [total] = house.store.totals()
+    assert (total.started, total.succeeded) == (1, 1)
 
 
+@each_engine
 def test_a_keeper_that_dies_is_replaced(shift):
     house = shift.house
     shift.relay()
@@ -116,7 +133,7 @@ def _keepers(house):
     ]
 
 
-@pytest.mark.parametrize("shift", [CELERY_ON_REDIS, RQ, DRAMATIQ_ON_REDIS], ids=str, indirect=True)
+@each_engine
 def test_a_worker_that_cannot_reach_its_store_says_so_at_its_start(shift):
     """Such as one that was started in another folder, where `sqlite:///outlast.db` is another file."""
     shift.env["OUTLAST_STORE"] = "sqlite:////nowhere/outlast.db"
