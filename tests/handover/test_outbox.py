@@ -5,7 +5,6 @@ A real server with its own supervisor and relay, a real worker, and a Redis that
 
 import asyncio
 import statistics
-import sys
 import time
 from collections import Counter
 
@@ -16,7 +15,6 @@ from tests.brokers import RedisServer
 from tests.handover.conftest import opened
 from tests.handover.engines import CELERY_ON_REDIS, DRAMATIQ_ON_REDIS, RQ, Shift
 from tests.polling import polled
-from tests.postgresql import free_port
 from tests.stores import sqlite
 
 APP = """
@@ -63,18 +61,7 @@ def test_requests_do_not_notice_that_the_broker_is_down_and_every_job_arrives(ou
     """P1, P3, P7. Half of all requests find the broker killed, and what it had is lost."""
     shift, broker, requests = outbox
     house = shift.house
-    port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "app:fastapi_app",
-        "--port",
-        str(port),
-        "--log-level",
-        "warning",
-    ]
-    house.start(command, env=shift.env)
+    port = shift.serve()
     worker = shift.worker()
     house.until(lambda: _answers(port), "the server to answer")
     quarter = requests // 4
