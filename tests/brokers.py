@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -119,10 +120,16 @@ class RabbitMQServer:
         found = program("rabbitmq-server", "rabbitmq-server")
         command = _ANYBODYS_RABBITMQ if Path(_ANYBODYS_RABBITMQ).exists() else found
         with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [command], env={**os.environ, **self._settings()}, stdout=log, stderr=log, process_group=0
+            self._process = started = subprocess.Popen(
+                [command],
+                cwd=self._folder,
+                env={**os.environ, **self._settings()},
+                stdout=log,
+                stderr=log,
+                process_group=0,
             )
-        if not polled(lambda: _rabbitmq_answers(self.url), 60):
+        polled(lambda: started.poll() is not None or _rabbitmq_answers(self.url), 60)
+        if not _rabbitmq_answers(self.url):
             said = (self._folder / "log").read_text(errors="replace")
             missing(f"{command} does not start; name one that runs: OUTLAST_TEST_RABBITMQ=amqp://…\n{said}")
 
@@ -146,7 +153,8 @@ class RabbitMQServer:
     def kill(self) -> None:
         """With all it has."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it never started
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -10,8 +10,10 @@ import pytest
 from outlast.job import Reason, State
 from outlast.retry import RetryPolicy
 from tests.handover.engines import CELERY_ON_REDIS, DRAMATIQ_ON_REDIS, RQ
-from tests.worker.harness import lives
+from tests.worker.harness import last_beat, lives
 
+LONGER = timedelta(seconds=1)
+"""More than a lease that is renewed once."""
 SOON = RetryPolicy(delay=timedelta(milliseconds=10))
 
 
@@ -107,18 +109,68 @@ def test_a_worker_that_is_told_to_leave_ends_its_job_and_its_lifespan(shift):
 
 @each_engine
 def test_a_keeper_that_dies_is_replaced(shift):
+    """And the jobs of a killed worker are freed by the keeper alone: there is no supervisor then."""
     house = shift.house
-    shift.relay()
+    relay = shift.relay()
     worker = shift.worker()
     job = shift.add("app:hold", {"door": "front"})
     house.noted("started", job)
     [keeper] = _keepers(house)
     os.kill(keeper, signal.SIGKILL)
     house.until(lambda: [pid for pid in _keepers(house) if pid != keeper], "another keeper")
+    relay.terminate()
 
     os.killpg(worker.pid, signal.SIGKILL)
     house.reached(job, lambda record: record.state is State.QUEUED, "was freed")
     house.until(lambda: not _keepers(house), "the keeper to end")
+
+
+SHORT = """
+from datetime import timedelta
+from outlast.handover import attempts
+
+attempts._LEASE = timedelta(seconds=0.9)
+"""
+
+
+@pytest.mark.parametrize("shift", [RQ], ids=str, indirect=True)
+def test_a_job_that_holds_the_interpreter_is_not_taken_for_dead(shift):
+    """P5: its keeper renews the lease, which is short here."""
+    house = shift.house
+    source = house.folder / "app.py"
+    source.write_text(source.read_text() + SHORT)
+    shift.relay()
+    shift.worker()
+    page = house.page("beats")
+    job = shift.add("app:hog", {"page": page.name})
+    house.until(lambda: last_beat(page), "the job to hold the interpreter")
+    [worker] = _of_engines(house)
+
+    house.until(
+        lambda: _of_engines(house)[0].lease_until - worker.lease_until > LONGER, "its lease to be renewed"
+    )
+    beat = last_beat(page)
+    house.until(lambda: last_beat(page) > beat, "the job to go on")
+    with page.open("r+b") as memory:
+        memory.seek(8)
+        memory.write(b"!")
+    assert house.result(job) == 1
+
+
+@pytest.mark.parametrize("shift", [RQ], ids=str, indirect=True)
+def test_the_job_of_a_killed_worker_is_freed_though_what_it_forked_lives_on(shift):
+    """P5: that holds the keeper's pipe open, so the lock must tell. It is not ended, as the page says."""
+    house = shift.house
+    shift.relay()
+    shift.worker()
+    page = house.page("beats")
+    job = shift.add("app:fork", {"page": page.name, "door": "never"})
+    os.kill(house.noted("forked", job).pid, signal.SIGKILL)
+
+    record = house.reached(job, lambda record: record.state is State.QUEUED, "was freed")
+    assert (record.failures, record.note) == (0, "rescued from a dead worker")
+    beat = last_beat(page)
+    assert house.until(lambda: last_beat(page) > beat, "what it forked to live on")
 
 
 def _of_engines(house):
