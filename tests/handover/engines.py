@@ -150,11 +150,10 @@ class Shift:
         handed = Handed(queue=None, engine=self.kind.engine, in_flight=in_flight, lease=lease)
         return self.house.worker(env=self.env, children=0, handed=(handed,), **settings)
 
-    def worker(self, *, processes: int = 1) -> Process:
-        """The engine's own worker command."""
-        return self.house.start(
-            [sys.executable, "-m", *self._command(processes)], env=self.env, process_group=0
-        )
+    def worker(self, *words: str, processes: int = 1) -> Process:
+        """The engine's own worker command, with more words if need be."""
+        command = [sys.executable, "-m", *self._command(processes), *words]
+        return self.house.start(command, env=self.env, process_group=0)
 
     def _command(self, processes: int) -> list[str]:
         return {

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from outlast import locks
 from outlast.job import Reason, State
 from outlast.retry import RetryPolicy
 from tests.handover.engines import CELERY_ON_REDIS, DRAMATIQ_ON_REDIS, RQ
+from tests.polling import polled
 from tests.worker.harness import last_beat, lives
 
 LONGER = timedelta(seconds=1)
@@ -53,7 +55,7 @@ def test_a_job_that_kills_its_process_is_failed_in_the_end(shift):
     job = shift.add("app:die", retry=SOON, max_attempts=10)
     if shift.kind.engine == "celery":
         record = house.ended(job)
-        assert (record.state, record.reason, record.attempt) == (State.FAILED, Reason.POISON, 3)
+        assert (record.state, record.reason, record.failures) == (State.FAILED, Reason.POISON, 3)
         total = shift.counted("app:die", lambda total: total.failed)
         assert (total.retried, total.failed) == (2, {Reason.POISON: 1})
         assert f"failed id={job}" in house.logged(worker, "reason=poison")
@@ -63,6 +65,35 @@ def test_a_job_that_kills_its_process_is_failed_in_the_end(shift):
     record = house.reached(job, lambda record: record.state is State.QUEUED, "was freed")
     assert (record.failures, record.note) == (0, "rescued from a dead worker")
     assert shift.counted("app:die", lambda total: total.released).retried == 0
+
+
+@pytest.mark.parametrize("shift", [CELERY_ON_REDIS], ids=str, indirect=True)
+def test_a_job_that_kills_a_command_of_threads_is_no_poison(shift):
+    """P6: Celery's other pools run jobs in the command itself, which nobody but its own starter starts again."""
+    house = shift.house
+    shift.relay()
+    worker = shift.worker("-P", "threads")
+    assert house.result(shift.add("app:work", {"value": 1})) == 1
+    job = shift.add("app:die")
+    worker.wait()
+
+    record = house.reached(job, lambda record: record.state is State.QUEUED, "was freed")
+    assert (record.failures, record.note) == (0, "rescued from a dead worker")
+
+
+@each_engine
+def test_what_an_engine_stops_when_it_must_leave_at_once_starts_again(shift):
+    """P11: that is no failure. As a person does who will not wait: told again and again, until it ends."""
+    house = shift.house
+    shift.relay()
+    worker = shift.worker()
+    job = shift.add("app:hold", {"door": "front"}, max_attempts=1)
+    house.noted("started", job)
+    number = signal.SIGQUIT if shift.kind.engine == "celery" else signal.SIGTERM
+    house.until(lambda: worker.signal(number) or polled(lambda: not worker.is_alive, 1.2), "its end")
+
+    record = house.reached(job, lambda record: record.state is not State.RUNNING, "was freed")
+    assert (record.state, record.failures, house.diary("done", job)) == (State.QUEUED, 0, [])
 
 
 @each_engine
@@ -125,20 +156,35 @@ def test_a_keeper_that_dies_is_replaced(shift):
     house.until(lambda: not _keepers(house), "the keeper to end")
 
 
-SHORT = """
-from datetime import timedelta
-from outlast.handover import attempts
+def leased(shift, seconds):
+    """Its app gives the engine's processes this lease."""
+    source = shift.house.folder / "app.py"
+    told = "from datetime import timedelta\nfrom outlast.handover import attempts\n"
+    source.write_text(f"{source.read_text()}\n{told}attempts._LEASE = timedelta(seconds={seconds})\n")
 
-attempts._LEASE = timedelta(seconds=0.9)
-"""
+
+@pytest.mark.parametrize("shift", [RQ], ids=str, indirect=True)
+def test_a_keeper_that_dies_with_its_process_is_waited_for_no_longer(shift):
+    """P5: the supervisor frees the jobs then, long before the lease is over."""
+    house = shift.house
+    leased(shift, 3600)
+    shift.relay()
+    worker = shift.worker()
+    job = shift.add("app:hold", {"door": "front"})
+    house.noted("started", job)
+    [known] = _of_engines(house)
+    keeper = house.until(lambda: locks.holder(house.premises.keeper(known.id)), "its keeper to keep it")
+    for pid in (keeper, worker.pid):
+        os.kill(pid, signal.SIGKILL)
+
+    assert house.reached(job, lambda record: record.state is State.QUEUED, "was freed").failures == 0
 
 
 @pytest.mark.parametrize("shift", [RQ], ids=str, indirect=True)
 def test_a_job_that_holds_the_interpreter_is_not_taken_for_dead(shift):
     """P5: its keeper renews the lease, which is short here."""
     house = shift.house
-    source = house.folder / "app.py"
-    source.write_text(source.read_text() + SHORT)
+    leased(shift, 0.9)
     shift.relay()
     shift.worker()
     page = house.page("beats")

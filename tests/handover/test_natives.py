@@ -74,8 +74,18 @@ added = {"double": double, "silent": silent}
 """,
 }
 ROUTE = """
-from fastapi import HTTPException
+from fastapi import HTTPException, UploadFile
 from outlast import BackgroundTasks
+
+
+@queue.task(queue=os.environ["QUEUE"])
+async def read(file: UploadFile):
+    return (await file.read()).decode()
+
+
+@fastapi_app.post("/read")
+async def add_read(file: UploadFile, background_tasks: BackgroundTasks):
+    return background_tasks.add_task(read, file).id
 
 
 @fastapi_app.post("/add/{name}")
@@ -156,6 +166,13 @@ def test_a_native_task_of_a_request_that_fails_is_not_handed_over(natives):
     assert ran(natives, 8)
     assert [note.more["value"] for note in natives.house.diary("native") if note.more["value"] == 7] == []
     assert natives.house.store.find(JobFilter(ids=(answer.json()["detail"],))) == []
+
+
+def test_an_upload_comes_to_outlasts_own_task_in_the_engines_process(natives):
+    """P9. What else needs a server: this module has one."""
+    job = natives.post("/read", files={"file": ("note.txt", b"what it says")}).json()
+
+    assert natives.house.result(job) == "what it says"
 
 
 def test_what_its_engine_has_is_not_published_again_while_it_runs_long(natives):

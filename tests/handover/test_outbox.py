@@ -62,6 +62,7 @@ def test_requests_do_not_notice_that_the_broker_is_down_and_every_job_arrives(ou
     shift, broker, requests = outbox
     house = shift.house
     port = shift.serve()
+    server = house.processes[-1]
     worker = shift.worker()
     house.until(lambda: _answers(port), "the server to answer")
     quarter = requests // 4
@@ -85,6 +86,7 @@ def test_requests_do_not_notice_that_the_broker_is_down_and_every_job_arrives(ou
         house.logs()[-5000:],
     )
     _each_ran_once_and_in_order(shift, requests)
+    assert server.pid not in {note.pid for note in house.diary("first")}  # P8
 
 
 def _each_ran_once_and_in_order(shift: Shift, requests: int) -> None:
