@@ -68,7 +68,7 @@ def test_what_the_broker_has_is_not_published_again_within_a_day(desk):
 
     desk.clock.advance(DAY - timedelta(seconds=1))
     desk.publish()
-    assert desk.rq.count == 1
+    assert (desk.job(job).view, desk.rq.count) == ("published", 1)
 
 
 def test_of_what_has_no_end_after_a_day_nothing_is_known_and_it_is_not_run_again(desk):
