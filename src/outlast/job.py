@@ -167,6 +167,9 @@ class Lost(Outcome):
     """Its worker, or the machine, died. Not held against the job."""
 
 
+LOST = Lost()
+
+
 @dataclass(frozen=True, slots=True)
 class Released(Outcome):
     """Handed back unharmed: shutdown, a child to be replaced, code that lacks the task. `delay` in µs."""

@@ -32,7 +32,8 @@ def opened(
         yield shift
 
 
-def _told(each: object) -> str:
+def told(each: object) -> str:
+    """For the ids of tests: an engine on a broker, and a store."""
     kind, place = each  # type: ignore[misc]
     return f"{kind}-{name_of(place)}"
 
@@ -44,10 +45,11 @@ def shift(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shift]:
         yield shift
 
 
-@pytest.fixture(scope="module", params=PLACES, ids=_told)
+@pytest.fixture(scope="module", params=PLACES, ids=told)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shift]:
-    """With a relay and a worker that all tests of the module share."""
-    with opened(*request.param, tmp_path_factory.mktemp("served")) as shift:
+    """With a relay and a worker that all tests of the module share; the module's APP is part of the app."""
+    app = getattr(request.module, "APP", "")
+    with opened(*request.param, tmp_path_factory.mktemp("served"), app=app) as shift:
         shift.relay()
         shift.worker()
         yield shift

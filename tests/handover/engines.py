@@ -13,14 +13,18 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pika
 import redis
 
 from outlast.handed import Handed
-from outlast.job import new_id
+from outlast.job import Offered, new_id
+from outlast.statistics import Statistics
 from tests import brokers
+from tests.postgresql import free_port
 from tests.worker.harness import TASKS, House, Process
 
 _IMPORT = "from outlast.queue import TaskQueue"
@@ -89,7 +93,7 @@ def snooze_once():
     return current_job().attempt
 """
 
-APPS = {
+BROKERS = {
     "celery": """
 from celery import Celery
 from outlast.handover import CeleryHandover
@@ -97,14 +101,14 @@ from outlast.handover import CeleryHandover
 celery_app = Celery("app", broker=os.environ["BROKER"])
 if os.environ["BROKER"].startswith("redis"):
     celery_app.conf.broker_transport_options = {"global_keyprefix": os.environ["QUEUE"]}
-queue = TaskQueue(fastapi_app, handover=CeleryHandover(celery_app))
+handover = CeleryHandover(celery_app)
 """,
     "rq": """
 from redis import Redis
 from outlast.handover import RQHandover
 
 redis = Redis.from_url(os.environ["BROKER"])
-queue = TaskQueue(fastapi_app, handover=RQHandover(redis))
+handover = RQHandover(redis)
 """,
     "dramatiq": """
 import dramatiq
@@ -117,7 +121,7 @@ if os.environ["BROKER"].startswith("redis"):
 else:
     broker = RabbitmqBroker(url=os.environ["BROKER"])
 dramatiq.set_broker(broker)
-queue = TaskQueue(fastapi_app, handover=DramatiqHandover(broker))
+handover = DramatiqHandover(broker)
 broker.declare_queue(os.environ["QUEUE"])
 """,
 }
@@ -134,9 +138,10 @@ class Shift:
         self.queue = f"test-{new_id()}"
         self.url = url or kind.url
         self.env = {"BROKER": self.url, "QUEUE": self.queue, "OUTLAST_APP": "app"}
+        handed = f"{BROKERS[kind.engine]}\nqueue = TaskQueue(fastapi_app, handover=handover)\n"
         assert _IMPORT in TASKS
         assert _QUEUE in TASKS
-        house.write("app", TASKS.replace(_IMPORT, IMPORTS).replace(_QUEUE, APPS[kind.engine]) + MORE + app)
+        house.write("app", TASKS.replace(_IMPORT, IMPORTS).replace(_QUEUE, handed) + MORE + app)
 
     def relay(
         self, *, in_flight: int = 100, lease: timedelta = timedelta(seconds=3), **settings: Any
@@ -145,11 +150,10 @@ class Shift:
         handed = Handed(queue=None, engine=self.kind.engine, in_flight=in_flight, lease=lease)
         return self.house.worker(env=self.env, children=0, handed=(handed,), **settings)
 
-    def worker(self, *, processes: int = 1) -> Process:
-        """The engine's own worker command."""
-        return self.house.start(
-            [sys.executable, "-m", *self._command(processes)], env=self.env, process_group=0
-        )
+    def worker(self, *words: str, processes: int = 1) -> Process:
+        """The engine's own worker command, with more words if need be."""
+        command = [sys.executable, "-m", *self._command(processes), *words]
+        return self.house.start(command, env=self.env, process_group=0)
 
     def _command(self, processes: int) -> list[str]:
         return {
@@ -164,14 +168,30 @@ class Shift:
             "dramatiq": ["dramatiq", "app", "-Q", self.queue, "-p", str(processes), "-t", "4"],
         }[self.kind.engine]
 
+    def serve(self, **env: str) -> int:
+        """A server of the app; its port. It may not answer yet."""
+        self.port = free_port()
+        words = ("uvicorn", "app:fastapi_app", "--port", str(self.port), "--log-level", "warning")
+        self.house.start([sys.executable, "-m", *words], env={**self.env, **env})
+        return self.port
+
+    def post(self, path: str, **more: Any) -> httpx.Response:
+        """What the server answers, once it does."""
+
+        def answer() -> httpx.Response | None:
+            with suppress(httpx.ConnectError):
+                return httpx.post(f"http://127.0.0.1:{self.port}{path}", **more)
+            return None
+
+        return self.house.until(answer, "the server to answer")
+
     def publish(self, job: str, attempt: int) -> None:
-        """One more copy of a message."""
-        publishing = (
-            "import app, sys; from outlast.job import Offered; "
-            "app.queue.handover[None].publisher().publish(Offered(sys.argv[1], int(sys.argv[2]), '', sys.argv[3], 0))"
-        )
-        command = [sys.executable, "-c", publishing, job, str(attempt), self.queue]
-        assert self.house.start(command, env=self.env).wait() == 0, self.house.logs()
+        """One more copy of a message, by the handover that the app has."""
+        app: dict[str, Any] = {"os": SimpleNamespace(environ=self.env)}
+        exec(BROKERS[self.kind.engine], app)
+        publisher = app["handover"].publisher()
+        publisher.publish(Offered(job, attempt, "", self.queue, 0))
+        publisher.close()
 
     def chain(self, *rows: Any) -> list[str]:
         return self.house.chain(rows)
@@ -181,6 +201,15 @@ class Shift:
 
     def row(self, task: str, arguments: Mapping[str, Any] | None = None, /, **options: Any) -> Any:
         return self.house.row(task, arguments, **{"queue": self.queue, **options})
+
+    def counted(self, task: str, condition: Callable[[Statistics], object]) -> Statistics:
+        """What is counted of a task in all, once it is so."""
+
+        def found() -> Statistics | None:
+            totals = self.house.store.totals()
+            return next((each for each in totals if each.task == task and condition(each)), None)
+
+        return self.house.until(found, f"the counts of {task}")
 
     def messages(self) -> int:
         """How many messages the broker has for the queue."""

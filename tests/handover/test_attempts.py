@@ -132,6 +132,19 @@ def test_a_message_that_comes_twice_runs_once(served):
     assert house.starts(job) == [1]
 
 
+def test_a_worker_that_was_taken_for_dead_ends_nothing_and_goes_on_as_another(served):
+    """P4, P5: as when its lease was over, such as after a long sleep of its machine."""
+    house = served.house
+    job = served.add("app:hold", {"door": "rescued"})
+    house.noted("started", job)
+    [rescued] = house.store.rescue(house.job(job).worker)
+    assert rescued.id == job
+    house.open("rescued")
+
+    assert house.result(job) == 2
+    assert (house.starts(job), house.job(job).failures) == ([1, 2], 0)
+
+
 def test_a_job_whose_task_the_code_lacks_waits_for_code_that_has_it(served):
     """P10: no unknown task is discarded."""
     job = served.add("app:lacking")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from datetime import timedelta
 
 import pytest
 
@@ -34,7 +35,7 @@ def published(shift, count=1):
 
 
 def test_a_message_that_the_broker_lost_is_published_again_after_its_lease(shift):
-    shift.relay()
+    shift.relay(lease=timedelta(seconds=1))
     job = shift.add("app:work", {"value": 1})
     published(shift)
     shift.wipe()

@@ -5,7 +5,6 @@ A real server with its own supervisor and relay, a real worker, and a Redis that
 
 import asyncio
 import statistics
-import sys
 import time
 from collections import Counter
 
@@ -16,7 +15,6 @@ from tests.brokers import RedisServer
 from tests.handover.conftest import opened
 from tests.handover.engines import CELERY_ON_REDIS, DRAMATIQ_ON_REDIS, RQ, Shift
 from tests.polling import polled
-from tests.postgresql import free_port
 from tests.stores import sqlite
 
 APP = """
@@ -63,19 +61,9 @@ def test_requests_do_not_notice_that_the_broker_is_down_and_every_job_arrives(ou
     """P1, P3, P7. Half of all requests find the broker killed, and what it had is lost."""
     shift, broker, requests = outbox
     house = shift.house
-    port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "app:fastapi_app",
-        "--port",
-        str(port),
-        "--log-level",
-        "warning",
-    ]
-    house.start(command, env=shift.env)
-    worker = shift.worker()
+    port = shift.serve()
+    server = house.processes[-1]
+    workers = [shift.worker()]
     house.until(lambda: _answers(port), "the server to answer")
     quarter = requests // 4
 
@@ -83,8 +71,6 @@ def test_requests_do_not_notice_that_the_broker_is_down_and_every_job_arrives(ou
     broker.kill()
     down = asyncio.run(post(port, range(quarter, 3 * quarter)))
     broker.start()
-    if not worker.is_alive:  # RQ's command ends with its Redis: whoever starts it starts it again
-        shift.worker()
     again = asyncio.run(post(port, range(3 * quarter, requests)))
 
     assert len(up) + len(down) + len(again) == requests  # each was answered 200
@@ -93,11 +79,18 @@ def test_requests_do_not_notice_that_the_broker_is_down_and_every_job_arrives(ou
     )
     assert statistics.median(down) < 3 * statistics.median(up) + 0.01
     jobs = requests + requests // PAIRS
-    assert polled(lambda: house.store.counts()["succeeded"] == jobs, 200), (
+
+    def is_done() -> bool:
+        if not workers[-1].is_alive:  # RQ's command ends with its Redis: whoever starts it starts it again
+            workers.append(shift.worker())
+        return house.store.counts()["succeeded"] == jobs
+
+    assert polled(is_done, 200), (
         house.store.counts(),
         house.logs()[-5000:],
     )
     _each_ran_once_and_in_order(shift, requests)
+    assert server.pid not in {note.pid for note in house.diary("first")}  # P8
 
 
 def _each_ran_once_and_in_order(shift: Shift, requests: int) -> None:

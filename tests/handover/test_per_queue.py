@@ -16,9 +16,7 @@ def moving(shift):
     """Its queue is handed over, all others stay; the app says so, and a worker with a child of its own runs."""
     source = shift.house.folder / "app.py"
     source.write_text(
-        source.read_text().replace(
-            "handover=RQHandover(redis)", 'handover={os.environ["QUEUE"]: RQHandover(redis)}'
-        )
+        source.read_text().replace("handover=handover)", 'handover={os.environ["QUEUE"]: handover})')
     )
     return shift
 

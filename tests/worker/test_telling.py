@@ -10,9 +10,7 @@ import pytest
 from outlast.store import LINES
 from tests.worker.harness import TASKS, House
 
-APP = (
-    TASKS
-    + '''
+TELLING = '''
 import logging
 
 queue.capture = "output"
@@ -119,7 +117,7 @@ def effects():
 
 logging.getLogger("app.apart").propagate = False
 '''
-)
+APP = TASKS + TELLING
 SETTINGS = {"children": 1}
 
 

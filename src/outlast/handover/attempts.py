@@ -31,6 +31,7 @@ from typing import Any, TypeVar
 from outlast import locks, role
 from outlast.clock import steady
 from outlast.errors import StoreError
+from outlast.handover.books import Books
 from outlast.handover.keeper import GOODBYE, Orders
 from outlast.job import Claimed, Ended, Outcome, Released, Told, new_id
 from outlast.premises import Premises
@@ -42,7 +43,6 @@ from outlast.worker.executor import MISFIT_PAUSE
 from outlast.worker.membership import Membership
 from outlast.worker.outcomes import from_message, unwritable
 from outlast.worker.running import CANCEL, TIMEOUT, Running
-from outlast.worker.tally import Tally
 from outlast.worker.telling import Teller
 
 _LEASE = timedelta(seconds=15)
@@ -147,7 +147,7 @@ class EngineProcess:
         self._premises = Premises(queue.url)
         self._membership = Membership(self._premises, queues=(), engine=engine, slots=1, lease=_LEASE)
         self._keeper = Keeper(queue.url)
-        self._tally = Tally()
+        self._books = Books()
         queue.teller = Teller(self._keep, queue.clock)
         log_lines.install(queue.capture)
         self._bell = Bell(self._writer)
@@ -174,9 +174,7 @@ class EngineProcess:
         if job is None:
             return
         running = Attempt(job=job, since=steady(), done=Future())
-        outcome = self._outcome(running)
-        settled = self._settle(Ended(job.id, job.attempt, outcome))
-        self._writer.post(lambda _: self._tally.ended(job, settled.ending, steady() - running.since))
+        settled = self._settle(running, self._outcome(running))
         self._bell.owe()
         events.attempt_ended(running, settled)
 
@@ -194,13 +192,12 @@ class EngineProcess:
             return None
         if job.at_most_once:
             store.flush()
-        self._tally.turn(store.clock.now())
-        self._tally.started(job)
+        self._books.started(job, store)
         return job
 
     def _keep(self, told: list[Told]) -> None:
         """Before the attempt is settled, since the store's thread takes one thing after another."""
-        self._writer.post(lambda store: store.keep(told))
+        self._writer.post(partial(self._books.keep, told))
 
     def _enter(self, store: Store) -> None:
         self._membership.enter(store)
@@ -216,11 +213,12 @@ class EngineProcess:
         finally:
             self._running.pop(job.id, None)
 
-    def _settle(self, end: Ended) -> Settled:
+    def _settle(self, running: Running, outcome: Outcome) -> Settled:
         """Again and again while the store fails: nobody else may end this attempt while we live."""
+        end = Ended(running.job.id, running.job.attempt, outcome)
         while True:
             try:
-                return self._writer.call(partial(_settle, end))
+                return self._writer.call(partial(self._books.settle, running, end))
             except StoreError as error:
                 events.store_failed(error)
                 time.sleep(_AGAIN)
@@ -260,8 +258,8 @@ class EngineProcess:
         while not self._is_over.wait(_LOOK):
             with suppress(StoreError):
                 self._keeper.tend(self._membership.id)
-                if steady() >= self._tally.write_at:
-                    self._writer.call(self._tally.write)
+                if steady() >= self._books.write_at:
+                    self._writer.call(self._books.write)
                 if self._running:
                     for job_id, attempt in self._writer.call(
                         lambda store: store.cancels(self._membership.id)
@@ -287,8 +285,9 @@ class EngineProcess:
         if running.done.done():
             return
         events.process_is_stuck(os.getpid(), len(self._running))
-        settled = self._settle(Ended(running.job.id, running.job.attempt, running.stopped()))
-        events.attempt_ended(running, settled)
+        events.attempt_ended(running, self._settle(running, running.stopped()))
+        with suppress(StoreError):
+            self._writer.call(self._books.write)
         os.kill(os.getpid(), signal.SIGKILL)
 
     # ---- the end
@@ -299,14 +298,10 @@ class EngineProcess:
         self._is_over.wait(self._queue.grace.total_seconds())
         with suppress(StoreError):
             if self._membership.is_known:
-                self._writer.call(self._tally.write)
+                self._writer.call(self._books.write)
                 self._writer.call(self._membership.leave)
                 self._keeper.goodbye()
         self._writer.close()
-
-
-def _settle(end: Ended, store: Store) -> Settled:
-    return store.settle([end])[0]
 
 
 class Timer:

@@ -23,11 +23,12 @@ from typing import Any
 from outlast import locks
 from outlast.clock import span
 from outlast.errors import StoreError
-from outlast.job import Crashed, Ended
+from outlast.job import Crashed
 from outlast.premises import Premises
-from outlast.store import Store, clock_of, open_store
+from outlast.store import Settled, Store, clock_of, open_store
 from outlast.store.link import ring
 from outlast.worker import events, log
+from outlast.worker.tally import Tally
 
 _LOOK = 0.5
 """Seconds between looks at the lock."""
@@ -138,8 +139,12 @@ class Keeper:
     def _rescue(self, orders: Orders) -> None:
         store, premises = self._opened(orders), Premises(orders.url)
         if orders.command is not None and not locks.is_free(Path(orders.command)):
-            store.settle([Ended(job_id, attempt, _CRASH) for job_id, attempt in store.running(orders.worker)])
-        events.rescued(orders.worker, store.rescue(orders.worker))
+            freed = store.rescue(orders.worker, _CRASH)
+            events.crashed(freed)
+        else:
+            freed = store.rescue(orders.worker)
+            events.rescued(orders.worker, freed)
+        _count(store, freed)
         premises.worker(orders.worker).unlink(missing_ok=True)
         locks.release(premises.keeper(orders.worker), remove=True)
         ring(premises.socket)
@@ -149,3 +154,10 @@ class Keeper:
         if self._store is None:
             self._store = open_store(orders.url, clock=clock_of(orders.url), create=False)
         return self._store
+
+
+def _count(store: Store, freed: list[Settled]) -> None:
+    tally = Tally()
+    tally.turn(store.clock.now())
+    tally.ended_elsewhere(freed)
+    tally.write(store)

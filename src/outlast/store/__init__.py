@@ -17,7 +17,20 @@ from outlast.address import address_of, is_postgres
 from outlast.clock import Clock, SystemClock
 from outlast.errors import StoreUnusable
 from outlast.handed import Handed
-from outlast.job import Attempt, Claimed, Ended, JobRecord, LogLine, NewJob, Offered, Progress, State, Told
+from outlast.job import (
+    LOST,
+    Attempt,
+    Claimed,
+    Ended,
+    JobRecord,
+    LogLine,
+    NewJob,
+    Offered,
+    Outcome,
+    Progress,
+    State,
+    Told,
+)
 from outlast.lifecycle import Ending
 from outlast.statistics import Count, Statistics
 
@@ -444,8 +457,8 @@ class Store(Protocol):
     def running(self, worker: str) -> list[tuple[str, int]]:
         """(id, attempt) of this worker's running jobs, oldest first."""
 
-    def rescue(self, worker: str) -> list[Settled]:
-        """Take over every running job of a dead worker (`Lost`) and forget the worker."""
+    def rescue(self, worker: str, outcome: Outcome = LOST) -> list[Settled]:
+        """Take over every running job of a dead worker, to which this has happened, and forget the worker."""
 
     def expire(self) -> list[Settled]:
         """Fail every queued job whose time to be useful is over, and let the jobs behind them go."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from outlast.address import address_of
 from outlast.clock import Clock
-from outlast.job import Claimed, Ended, Line, NewJob, State, Step
+from outlast.job import LOST, Claimed, Ended, Line, NewJob, Outcome, State, Step
 from outlast.lifecycle import Ending
 from outlast.store import Settled
 from outlast.store.named_sql import named_sql
@@ -93,10 +93,10 @@ class PostgresStore(SQLStore):
         with self._database.own_transaction(flush=True):
             return super().unhold(server, ids)
 
-    def rescue(self, worker: str) -> list[Settled]:
+    def rescue(self, worker: str, outcome: Outcome = LOST) -> list[Settled]:
         with self._database.own_transaction():
             self._database.read(SQL["lock_worker"], {"worker": worker})
-            return super().rescue(worker)
+            return super().rescue(worker, outcome)
 
     def shut(self) -> None:
         """Waits for those who are writing now. What is created here bears the names of its schema: no parameters."""

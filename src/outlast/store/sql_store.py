@@ -22,6 +22,7 @@ from outlast.clock import span, to_instant, to_micros
 from outlast.errors import StoreError
 from outlast.handed import Handed, is_among
 from outlast.job import (
+    LOST,
     SUCCEEDED,
     Attempt,
     Claimed,
@@ -367,13 +368,11 @@ class SQLStore(SQLSearch):
             for job, attempt in self._connection.read(self.SQL["running_of"], {"worker": worker})
         ]
 
-    def rescue(self, worker: str) -> list[Settled]:
+    def rescue(self, worker: str, outcome: Outcome = LOST) -> list[Settled]:
         with self._connection.own_transaction():
             rows = self._connection.read(self.SQL["contexts_of"], {"worker": worker})
             known = {job_id: named for job_id, *named in rows}
-            settled = self.settle(
-                [Ended(job_id, attempt, Lost()) for job_id, attempt in self.running(worker)]
-            )
+            settled = self.settle([Ended(*fence, outcome) for fence in self.running(worker)])
             self._connection.execute(self.SQL["forget"], {"worker": worker})
             return [Settled(*each[:3], *known[each.id]) for each in settled]
 

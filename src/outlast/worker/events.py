@@ -182,6 +182,22 @@ def rescued(worker: str, jobs: Sequence[Settled]) -> None:
         _jobs.info("rescued id=%s attempt=%d%s", job.id, job.attempt, request_id.told(job.context))
 
 
+def crashed(jobs: Sequence[Settled]) -> None:
+    """With a process of an engine's command, which itself lives on."""
+    for job in jobs:
+        if job.ending is not None:
+            _jobs.log(
+                logging.ERROR if job.ending.state is State.FAILED else _level(job.ending),
+                "%s id=%s task=%s attempt=%d%s%s",
+                _word(job.ending),
+                job.id,
+                job.task,
+                job.attempt,
+                request_id.told(job.context),
+                _detail(job.ending),
+            )
+
+
 def unheld(server: str, jobs: int) -> None:
     if jobs:
         _log.warning(

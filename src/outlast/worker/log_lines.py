@@ -82,11 +82,15 @@ class _Printed:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        written = self._stream.write(text)
         around = surroundings()
-        if around is not None and not _is_handling.get():
+        if around is None or _is_handling.get():
+            return self._stream.write(text)
+        token = _is_handling.set(True)  # the stream may be one that logs what it is given, as Celery's does
+        try:
+            return self._stream.write(text)
+        finally:
+            _is_handling.reset(token)
             _tell(around, text)
-        return written
 
     def writelines(self, lines: Any) -> None:
         for line in lines:
