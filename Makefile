@@ -13,9 +13,10 @@ BIN := .venv/bin
 PYTEST := -m pytest -n $(JOBS) $(ARGS)
 # What needs Linux, root or packages of the system: network namespaces (iproute2), a proxy (pgbouncer).
 SYSTEM_TESTS := tests/postgres/test_hosts.py tests/postgres/test_pooling.py
-# What the version of FastAPI can matter to: on SQLite alone, since no store knows FastAPI, and of the commands those
-# that import an app. A folder that is not there yet is left out.
-FASTAPI_TESTS := $(wildcard tests/unit tests/promises tests/face tests/depends tests/dashboard) \
+# What the version of FastAPI can matter to: on SQLite alone, since no store knows FastAPI; of the promises those that a
+# request makes, and of the commands those that import an app. A folder that is not there yet is left out.
+FASTAPI_TESTS := $(wildcard tests/unit tests/face tests/depends tests/dashboard) \
+	$(wildcard $(foreach promise,1 2 7 8 9,tests/promises/test_p$(promise)_*.py)) \
 	$(wildcard tests/cli/test_apps.py tests/cli/test_check.py tests/cli/test_processes.py)
 FACE_TESTS := $(wildcard tests/face tests/depends)
 
