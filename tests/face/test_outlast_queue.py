@@ -385,7 +385,7 @@ async def weekly():
 
 
 def a_year() -> float:
-    """Processor seconds of a year of retries that back off to forty days, and of a job that enqueues the next weekly."""
+    """Processor seconds of a year of retries that back off to forty days, and of a job that comes back each week."""
     with in_hand() as jobs:
         began = time.process_time()
         retried = comes_back_after_a_year.enqueue((jobs.now + 340 * DAY).timestamp())
