@@ -1,8 +1,9 @@
 # Everything a contributor runs, by name. Needs GNU make and Python 3.11 or newer; the rest it sets up itself.
 
 PYTHON ?= python3
-# Processes that pytest runs the suite in; 0: in its own, one test after another.
-JOBS ?= 2
+# Processes that pytest runs the suite in; 0: in its own, one test after another. Half of the time of most tests is
+# waiting, so three keep two cores busy.
+JOBS ?= 3
 # Further words for pytest, such as ARGS="-k retry -x".
 ARGS ?=
 # Set to 1: the demo ends by itself; the benchmark measures other task queues too.
