@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -15,7 +17,7 @@ SETTINGS = {"children": 1, "slots": 1}
 
 def test_a_delayed_job_starts_when_its_time_has_come(served: House) -> None:
     """Not before; until then it is scheduled, and holds up nobody."""
-    delayed = served.add("app:work", delay=timedelta(seconds=0.4))
+    delayed = served.add("app:work", delay=timedelta(seconds=1))
     assert served.job(delayed).view == "scheduled"
     assert served.result(served.add("app:work", {"value": 1})) == 1
 
@@ -23,7 +25,7 @@ def test_a_delayed_job_starts_when_its_time_has_come(served: House) -> None:
 
     assert record.started_at is not None
     assert record.started_at >= record.run_at
-    assert record.run_at - record.created_at == timedelta(seconds=0.4)
+    assert record.run_at - record.created_at == timedelta(seconds=1)
 
 
 def test_a_job_with_an_instant_starts_then(served: House) -> None:
@@ -41,6 +43,7 @@ def test_a_job_with_an_instant_starts_then(served: House) -> None:
 def test_a_delay_is_a_row_and_no_workers_memory(house: House) -> None:
     """The worker that has seen the job is killed; the next one starts it at its time."""
     first = house.worker()
+    house.child()
     delayed = house.add("app:work", {"value": 1}, delay=timedelta(seconds=1))
     house.result(house.add("app:work"))
     first.kill()
@@ -53,8 +56,9 @@ def test_a_delay_is_a_row_and_no_workers_memory(house: House) -> None:
 
 def test_what_has_expired_is_not_started_and_what_has_started_does_not_expire(served: House) -> None:
     """A deadline is for the start: one that passes while the job runs changes nothing."""
-    running = served.add("app:hold", {"door": "late"}, expires=timedelta(seconds=30))
+    running = served.add("app:hold", {"door": "late"}, expires=timedelta(hours=1))
     served.noted("started", running)
+    _move_deadline_into_the_past(served, running)
     waiting = served.add("app:work", expires=timedelta(seconds=0.1))
 
     assert served.ended(waiting).reason == Reason.EXPIRED
@@ -64,18 +68,9 @@ def test_what_has_expired_is_not_started_and_what_has_started_does_not_expire(se
     assert served.result(running) == 1
 
 
-def test_a_job_that_runs_past_its_deadline_succeeds(served: House) -> None:
-    """It has started in time."""
-    job = served.add("app:hold", {"door": "past"}, expires=timedelta(seconds=1))
-    started = served.noted("started", job)
-    record = served.job(job)
-    assert record.expires_at is not None
-
-    served.until(lambda: to_instant(SystemClock().now()) > record.expires_at, "the deadline to pass")
-    served.open("past")
-
-    assert served.result(job) == 1
-    assert started.attempt == 1
+def _move_deadline_into_the_past(house: House, job: str) -> None:
+    with closing(sqlite3.connect(house.folder / "outlast.db", isolation_level=None)) as shell:
+        shell.execute("UPDATE jobs SET expires_at = created_at + 1 WHERE id = ?", [job])
 
 
 def test_the_more_urgent_goes_first(served: House) -> None:
