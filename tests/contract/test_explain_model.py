@@ -725,6 +725,7 @@ class Machine(RuleBasedStateMachine):
                 self.clock.advance(timedelta(microseconds=to_micros(reason.until) - self.clock.now()))
             case Why.NO_SLOT if self.relays(job) and not self.able(job):
                 self.take_what_is_under_way(job.row.queue)
+                return job.state is State.QUEUED
             case _:
                 return self.give_it_a_worker(job, reason.why)
         return True
@@ -747,6 +748,7 @@ class Machine(RuleBasedStateMachine):
                 self.report(able[0])
             case Why.NO_SLOT:
                 self.make_progress(able)
+                return job.state is State.QUEUED
             case Why.ALONE:
                 return self.run_suspects_until(job, next(worker for worker in able if worker.room))
         return True
