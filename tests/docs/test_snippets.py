@@ -15,6 +15,7 @@ import pytest
 from outlast import State, TaskQueue
 from outlast.address import address_of
 from outlast.job import new_id
+from tests import projects
 from tests.docs.pages import PAGES, READMES, ROOT, Block, blocks
 from tests.docs.running import SNIPPETS, Snippet, free_port, served, served_by_uvicorn
 from tests.postgresql import new_store
@@ -605,14 +606,8 @@ def test_test_coroutines(tmp_path):
 def passes(folder, *snippets):
     for name in snippets:
         (folder / SNIPPETS[name].name).write_bytes(SNIPPETS[name].read_bytes())
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ran = projects.pytest_in(folder, *projects.WITHOUT_ASYNCIO)
 
     assert ran.returncode == 0, ran.stdout
-    apps = {"__pycache__", "main.py", "shop.py", "session.py", "conftest.py"}
+    apps = {"main.py", "shop.py", "session.py", "conftest.py"}
     assert {file.name for file in folder.iterdir()} <= apps | {file.name for file in folder.glob("test_*.py")}

@@ -1,9 +1,8 @@
 """The pytest plugin, as it meets the tests of a user's app: in a project of its own, in a process of its own."""
 
-import subprocess
-import sys
-
 import pytest
+
+from tests import projects
 
 APP = """
 from fastapi import FastAPI
@@ -89,10 +88,7 @@ def project(tmp_path):
 
 
 def pytest_in(project, *args):
-    """Without pytest-asyncio: its own settings are not the user's."""
-    plain = ["-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error"]
-    command = [sys.executable, "-B", "-m", "pytest", *plain, *args]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=60, check=False)
+    return projects.pytest_in(project, *projects.WITHOUT_ASYNCIO, *args)
 
 
 def test_the_tests_of_an_app_pass_and_leave_nothing_behind(project):

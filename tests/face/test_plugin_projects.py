@@ -1,10 +1,11 @@
 """The fixture `outlast_queue` in the projects of users, with each kind of client, loop and plugin."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests import projects
 
 APP = """
 import asyncio
@@ -134,17 +135,7 @@ def project(tmp_path: Path) -> Path:
 
 def pytest_in(project: Path, *args: str, tests: str) -> subprocess.CompletedProcess[str]:
     (project / "test_main.py").write_text(tests)
-    plain = (
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-W",
-        "error",
-        "-o",
-        "asyncio_default_fixture_loop_scope=function",
-    )
-    command = [sys.executable, "-B", "-X", "dev", "-m", "pytest", *plain, *args]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=60, check=False)
+    return projects.pytest_in(project, "-o", "asyncio_default_fixture_loop_scope=function", *args)
 
 
 def passes(run: subprocess.CompletedProcess[str], tests: int) -> None:
