@@ -217,17 +217,26 @@ def _handed(around: Circumstances, relay: Hand) -> Handed:
 
 
 def _no_worker(job: JobRecord, others: Sequence[Hand]) -> Explanation:
-    if any(hand.worker.serves(job.queue) for hand in others):
+    own = [hand for hand in others if hand.worker.engine is None]
+    engines = sorted({hand.worker.engine for hand in others if hand.worker.engine is not None})
+    cure = "outlast worker main:app"
+    if any(hand.worker.serves(job.queue) for hand in own):
         text = (
             f"The last worker that serves its queue, {job.queue}, starts nothing more: it is shutting down, or it is a "
             "server that runs jobs inline and has no lasting loop."
         )
-    elif others:
-        alive = "1 worker lives" if len(others) == 1 else f"{len(others)} workers live"
+    elif own:
+        alive = "1 worker lives" if len(own) == 1 else f"{len(own)} workers live"
         text = f"No living worker serves its queue, {job.queue}; {alive}, for other queues."
+    elif engines:
+        text = (
+            f"Workers of {' and '.join(engines)} live, but no relay, which would publish the jobs of its queue, "
+            f"{job.queue}, for them. Start the app's server, or a relay alone."
+        )
+        cure = "outlast relay main:app"
     else:
         text = f"No worker is alive, so none serves its queue, {job.queue}. Start the app's server, or a worker alone."
-    return Explanation(why=Why.NO_WORKER, text=text, cure="outlast worker main:app")
+    return Explanation(why=Why.NO_WORKER, text=text, cure=cure)
 
 
 def _unknown_task(job: JobRecord, count: int) -> Explanation:

@@ -168,6 +168,21 @@ def test_a_queue_that_nobody_serves(store, clock):
     assert whys(store, job_id) == []
 
 
+def test_workers_of_an_engine_without_a_relay(store, clock):
+    """They serve no queue by themselves: what is missing is who publishes for them."""
+    store.leave("w1")
+    job_id = put(store, queue="mail")
+    for number, engine in enumerate(("rq", "celery", "rq")):
+        store.enter(worker_record(f"e{number}", clock, queues=(), engine=engine))
+
+    reason = the_reason(store, job_id)
+
+    assert reason.text.startswith("Workers of celery and rq live, but no relay")
+    assert (reason.why, reason.cure) == (Why.NO_WORKER, "outlast relay main:app")
+    store.enter(worker_record("w2", clock, queues=("web",)))
+    assert the_reason(store, job_id).text.endswith("1 worker lives, for other queues.")
+
+
 def test_a_worker_that_is_leaving_serves_nobody(store):
     job_id = put(store)
     store.report("w1", room=2, is_leaving=True)

@@ -3,10 +3,13 @@
 import threading
 from time import monotonic
 
+import pytest
+
 from outlast.clock import SystemClock
+from outlast.errors import NotConfirmed, StoreUnusable
 from outlast.job import Claimed, Line, Step, Told
 from outlast.store import LINES
-from outlast.worker.telling import PAUSE, Teller, merged, told_from
+from outlast.worker.telling import PAUSE, Teller, Unwritten, told_from
 
 JOB = Claimed("job-1", 1, "app:work", "{}", 0, None, None, 0, 0, None)
 OTHER = JOB._replace(id="job-2")
@@ -99,12 +102,66 @@ def test_a_batch_is_bounded_in_lines_and_in_text():
     assert last == {JOB.id: 2 * LINES, OTHER.id: 1000}
 
 
-def test_two_batches_of_an_attempt_become_one():
-    both = merged(Told("a", 1, step(1), [line(1)]), Told("a", 1, None, [line(2)]))
+class Shelf:
+    """A store that takes what is told, but of some jobs, and but for some time."""
 
-    assert both == Told("a", 1, step(1), [line(1), line(2)])
-    many = Told("a", 1, None, [line(number) for number in range(LINES)])
-    assert len(merged(many, many).lines) == LINES
+    def __init__(self, *refused, error=ValueError):
+        self.kept, self.refused, self.error = [], refused, error
+
+    def keep(self, told):
+        if any(each.id in self.refused for each in told):
+            raise self.error("no")
+        self.kept += told
+
+
+def unwritten(*batches):
+    found = Unwritten()
+    for told in batches:
+        found.add(told)
+    return found
+
+
+def test_two_batches_of_an_attempt_become_one():
+    shelf = Shelf()
+    unwritten(Told("a", 1, step(1), [line(1)]), Told("a", 1, None, [line(2)])).write(shelf)
+
+    assert shelf.kept == [Told("a", 1, step(1), [line(1), line(2)])]
+    many = Told("b", 1, None, [line(number) for number in range(LINES)])
+    unwritten(many, many).write(shelf)
+    assert len(shelf.kept[-1].lines) == LINES
+
+
+def test_what_was_written_is_forgotten_when_that_is_committed():
+    waiting = unwritten(Told("a", 1, step(1), []))
+    waiting.write(Shelf())
+    assert waiting
+
+    waiting.clear()
+
+    assert not waiting
+    waiting.write(shelf := Shelf())
+    assert shelf.kept == []
+
+
+def test_what_cannot_be_written_of_one_is_lost_and_takes_nothing_else_with_it():
+    waiting = unwritten(*(Told(name, 1, step(1), []) for name in "abc"))
+    shelf = Shelf("b")
+
+    waiting.write_one_by_one(shelf)
+
+    assert [told.id for told in shelf.kept] == ["a", "c"]
+    assert not waiting
+
+
+@pytest.mark.parametrize("error", [NotConfirmed, StoreUnusable])
+def test_what_a_store_that_is_away_did_not_take_waits(error):
+    waiting = unwritten(*(Told(name, 1, step(1), []) for name in "abc"))
+
+    with pytest.raises(error):
+        waiting.write_one_by_one(Shelf("b", error=error))
+
+    waiting.write_one_by_one(shelf := Shelf())
+    assert [told.id for told in shelf.kept] == ["b", "c"]
 
 
 def test_the_times_of_a_child_are_put_forward_to_those_of_the_store():

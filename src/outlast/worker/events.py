@@ -187,7 +187,7 @@ def crashed(jobs: Sequence[Settled]) -> None:
     for job in jobs:
         if job.ending is not None:
             _jobs.log(
-                logging.ERROR if job.ending.state is State.FAILED else _level(job.ending),
+                _level(job.ending),
                 "%s id=%s task=%s attempt=%d%s%s",
                 _word(job.ending),
                 job.id,
@@ -239,7 +239,7 @@ class Begun(Protocol):
 def attempt_ended(running: Begun, settled: Settled) -> None:
     """Successes are told at DEBUG, everything else louder."""
     ending = settled.ending
-    level = logging.ERROR if ending is None or ending.state is State.FAILED else _level(ending)
+    level = _level(ending)
     if not _jobs.isEnabledFor(level):
         return
     job = running.job
@@ -259,7 +259,9 @@ def attempt_ended(running: Begun, settled: Settled) -> None:
         _jobs.log(level, "%s", ending.traceback.rstrip())
 
 
-def _level(ending: Ending) -> int:
+def _level(ending: Ending | None) -> int:
+    if ending is None or ending.state is State.FAILED:
+        return logging.ERROR
     if ending.state is State.SUCCEEDED:
         return logging.DEBUG
     return logging.WARNING if ending.error else logging.INFO

@@ -22,7 +22,7 @@ from typing import Any
 
 from outlast.clock import SystemClock, steady
 from outlast.errors import NotConfirmed, StoreError, StoreUnusable
-from outlast.job import Claimed, Crashed, Ended, Offered, Outcome, Released, Told
+from outlast.job import Claimed, Crashed, Ended, Offered, Outcome, Released
 from outlast.premises import Premises
 from outlast.store import Settled, Store, clock_of, open_store
 from outlast.worker import chores, events
@@ -41,7 +41,7 @@ from outlast.worker.settings import DUTY_TAKEN, Settings
 from outlast.worker.showing import Showing
 from outlast.worker.sweeps import Sweeps
 from outlast.worker.tally import Tally
-from outlast.worker.telling import merged, told_from
+from outlast.worker.telling import Unwritten, told_from
 
 _CHORES = 1.0
 _MORE_CHORES = 0.05
@@ -78,8 +78,7 @@ class Supervisor:
         self._neighbours = Neighbours(self._selector, self._on_ring, self._outage)
         self._running: dict[str, InChild] = {}
         self._ends: list[tuple[InChild, Ended]] = []
-        self._told: dict[tuple[str, int], Told] = {}
-        """What attempts have told of themselves and nobody has written."""
+        self._unwritten = Unwritten()
         self._tally = Tally()
         self._leftover = Leftover()
         self._deadlines: list[tuple[float, str, int]] = []
@@ -184,7 +183,7 @@ class Supervisor:
             timers.append(max(self._next_due, self._pause_until))
         if self._deadlines:
             timers.append(self._deadlines[0][0])
-        if self._ends or self._told:
+        if self._ends or self._unwritten:
             timers.append(self._pause_until)
         if self._leave_by is not None:
             timers.append(self._leave_by)
@@ -250,9 +249,8 @@ class Supervisor:
         ahead = self._clock.now() - SystemClock().now()
         for message in batch:
             told = told_from(message, ahead)
-            fence = (told.id, told.attempt)
             if told.id in child.running:
-                self._told[fence] = merged(self._told[fence], told) if fence in self._told else told
+                self._unwritten.add(told)
 
     def _on_stopping(self, child: Child, job_id: str, where: str, is_stuck: bool) -> None:
         running = child.running.get(job_id)
@@ -336,7 +334,7 @@ class Supervisor:
         standing = self._standing()
         news = standing if self._membership.has_news(standing) else None
         may_claim = looking and (self._nursery.free() or self._suspicion)
-        if not (self._seat.writes or self._ends or self._told or news or may_claim or relaying):
+        if not (self._seat.writes or self._ends or self._unwritten or news or may_claim or relaying):
             return
         writes, ends = self._seat.writes, self._ends
         self._seat.writes = []
@@ -350,7 +348,7 @@ class Supervisor:
             self._one_by_one(writes, ends, error)
             return
         self._ends = []
-        self._told.clear()
+        self._unwritten.clear()
         self._membership.told = news or self._membership.told
         for write in writes:
             write.confirm()
@@ -374,8 +372,7 @@ class Supervisor:
                 self._membership.report(store, news)
             for write in writes:
                 _write(store, write)
-            if self._told:
-                store.keep([*self._told.values()])
+            self._unwritten.write(store)
             if ends:
                 settled = store.settle([end for _, end in ends])
             if looking or ((writes or ends) and self._can_claim()):
@@ -471,14 +468,14 @@ class Supervisor:
 
     def _one_by_one(self, writes: list[Write], ends: list[tuple[InChild, Ended]], error: Exception) -> None:
         """The store is well, but something in this commit cannot be written: let nobody else pay for it."""
-        if not (writes or ends or self._told or isinstance(error, StoreError)):
+        if not (writes or ends or self._unwritten or isinstance(error, StoreError)):
             raise error
         if writes or ends:
             events.store_failed(error)
         else:
             self._outage.failed(error)
         self._ends = []
-        self._keep_one_by_one()
+        self._try(self._unwritten.write_one_by_one)
         for write in writes:
             try:
                 with self._store.transaction(flush=True):
@@ -498,15 +495,6 @@ class Supervisor:
                 self._ended(running, settled)
         self._may_have_strays = True
         self._pause_until = steady() + 0.5
-
-    def _keep_one_by_one(self) -> None:
-        """What cannot be written of it is lost; the jobs go on."""
-        for told in self._told.values():
-            try:
-                self._store.keep([told])
-            except Exception as error:
-                events.not_kept(told.id, error)
-        self._told.clear()
 
     def _release_strays(self) -> None:
         """A commit that failed may have been written all the same: what it claimed was then never handed out."""
@@ -577,7 +565,7 @@ class Supervisor:
             del running.child.running[running.job.id]
         self._running.clear()
         self._ends.clear()
-        self._told.clear()
+        self._unwritten.clear()
         self._membership.begin_anew()
         self._nursery.worker = self._relay.nursery.worker = self.id
         self._membership.keep(self._store)

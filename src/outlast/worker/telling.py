@@ -1,4 +1,4 @@
-"""What running attempts tell of themselves, progress and log lines, gathered and sent on in batches.
+"""What running attempts tell of themselves, progress and log lines: gathered, sent on in batches, and written.
 
 1. Whoever tells something waits for nothing: it is put down, and a thread sends it on, five times a second at most.
 2. Of progress the newest is sent; of lines the last ones, in bounds: who writes more than that loses the oldest.
@@ -16,8 +16,10 @@ from collections.abc import Callable
 from typing import Any
 
 from outlast.clock import Clock
+from outlast.errors import NotConfirmed, StoreUnusable
 from outlast.job import Claimed, Line, Step, Told
-from outlast.store import LINES
+from outlast.store import LINES, Store
+from outlast.worker import events
 
 PAUSE = 0.2
 """Seconds from one batch to the next."""
@@ -105,7 +107,48 @@ class _Untold:
         return Told(job_id, attempt, self.step, [*self.lines])
 
 
-def merged(earlier: Told, later: Told) -> Told:
+class Unwritten:
+    """What attempts have told, and the store has still to take. For one thread."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, int], Told] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._told)
+
+    def add(self, told: Told) -> None:
+        """To what the same attempt has told before."""
+        fence = (told.id, told.attempt)
+        self._told[fence] = _merged(self._told[fence], told) if fence in self._told else told
+
+    def write(self, store: Store) -> None:
+        """Within the caller's transaction: who has committed it forgets what was written, by `clear`.
+
+        Raises StoreError, and whatever else comes of what was told.
+        """
+        if self._told:
+            store.keep([*self._told.values()])
+
+    def write_one_by_one(self, store: Store) -> None:
+        """And forget it: what cannot be written of one is lost, and takes nothing else with it.
+
+        Raises NotConfirmed and StoreUnusable, and then has what was not written.
+        """
+        for fence, told in list(self._told.items()):
+            try:
+                store.keep([told])
+            except (NotConfirmed, StoreUnusable):
+                raise
+            except Exception as error:
+                events.not_kept(told.id, error)
+            del self._told[fence]
+
+    def clear(self) -> None:
+        """It has been written, or is no longer ours to write."""
+        self._told.clear()
+
+
+def _merged(earlier: Told, later: Told) -> Told:
     """Two batches of one attempt as one."""
     return Told(later.id, later.attempt, later.step or earlier.step, (earlier.lines + later.lines)[-LINES:])
 
