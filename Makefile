@@ -14,11 +14,13 @@ BIN := .venv/bin
 PYTEST := -m pytest -n $(JOBS) $(ARGS)
 # What needs Linux, root or packages of the system: network namespaces (iproute2), a proxy (pgbouncer).
 SYSTEM_TESTS := tests/postgres/test_hosts.py tests/postgres/test_pooling.py
+# What lives random histories.
+MODELS := tests/contract/test_model.py tests/contract/test_explain_model.py tests/postgres/test_session_histories.py
 # What the version of FastAPI can matter to: on SQLite alone, since no store knows FastAPI; of the promises those that a
 # request makes, and of the commands those that import an app. A folder that is not there yet is left out.
 FASTAPI_TESTS := $(wildcard tests/unit tests/face tests/depends tests/dashboard) \
 	$(wildcard $(foreach promise,1 2 7 8 9,tests/promises/test_p$(promise)_*.py)) \
-	$(wildcard tests/cli/test_apps.py tests/cli/test_check.py tests/cli/test_processes.py)
+	$(wildcard tests/cli/test_apps.py tests/cli/test_processes.py)
 FACE_TESTS := $(wildcard tests/face tests/depends)
 
 # A caller's own search path would put other code in front of ours.
@@ -26,7 +28,7 @@ unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test lint types rules fast demo hosts soak pictures bench build install-check lock clean
+.PHONY: help test lint types rules fast demo hosts models soak pictures bench build install-check lock clean
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -66,6 +68,9 @@ demo: .venv/ready ## The demo app, killed and recovered before your eyes (ONCE=1
 
 hosts: .venv/ready ## Only the tests of PostgreSQL on several hosts and behind a proxy (as root on Linux)
 	@$(BIN)/python $(PYTEST) $(SYSTEM_TESTS)
+
+models: .venv/ready ## The random models of the store, twenty times as long as in the tests, and anew each time
+	@OUTLAST_TEST_HISTORIES=20 $(BIN)/python $(PYTEST) $(MODELS)
 
 soak: .venv/ready ## Thousands of requests while processes are killed at random: nothing may be lost
 	@$(BIN)/python tests/soak/run.py

@@ -10,11 +10,15 @@ import signal
 
 import pytest
 
+from tests import histories
+
 if os.environ.get("OUTLAST_TEST_SEAM") == "public":
     from outlast.fastapi import seam
 
     seam.STACKS = ()
 
+
+histories.load_profile()
 
 # What a shell starts in the background is deaf to Ctrl-C, and so is all that it starts: tests press it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -17,7 +17,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -25,7 +24,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from outlast.clock import ManualClock, to_instant, to_micros
@@ -46,6 +44,7 @@ from outlast.job import (
 )
 from outlast.store import JobFilter, Settled, open_store
 from tests.contract.making import ids, new_chain, undone, worker_record
+from tests.histories import in_time, run
 from tests.stores import STORES, name_of
 
 SECOND = 1_000_000
@@ -792,20 +791,7 @@ def _in_line_to_offer(job: Known) -> tuple:
     return job.suspect, job.in_line
 
 
-_HISTORIES = {"sqlite": 80, "postgres": 33}  # the flows are one; on PostgreSQL each takes ten times as long
-
-
-@pytest.mark.timeout(400)  # on a loaded machine they take their time
+@in_time
 @pytest.mark.parametrize("place", STORES, ids=name_of)
 def test_every_reason_is_true_and_when_the_last_one_goes_the_job_starts(place):
-    machine = type("Machine", (Machine,), {"place": staticmethod(place)})
-
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=_HISTORIES[name_of(place)],
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run(Machine, place, histories=50)

@@ -16,7 +16,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -26,7 +25,6 @@ from hypothesis.stateful import (
     multiple,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from outlast.clock import ManualClock, to_instant
@@ -46,6 +44,7 @@ from outlast.job import (
 )
 from outlast.store import JobFilter, open_store
 from tests.contract.making import new_chain, new_job, worker_record
+from tests.histories import in_time, run
 from tests.stores import STORES, name_of
 
 SECOND = 1_000_000
@@ -514,19 +513,7 @@ class Machine(RuleBasedStateMachine):
             self.deliver(message, 1)
 
 
-_HISTORIES = {"sqlite": 110, "postgres": 40}  # the flows are one; on PostgreSQL each takes ten times as long
-
-
+@in_time
 @pytest.mark.parametrize("place", STORES, ids=name_of)
 def test_a_store_keeps_its_promises_whatever_happens(place):
-    machine = type("Machine", (Machine,), {"place": staticmethod(place)})
-
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=_HISTORIES[name_of(place)],
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run(Machine, place, histories=70)

@@ -159,6 +159,7 @@ class Shift:
         return {
             "celery": [
                 *("celery", "-A", "app.celery_app", "worker", "-Q", self.queue, "-c", str(processes)),
+                *("-n", f"{new_id()}@%h"),  # of two workers of one name, RabbitMQ lets only the first in
                 *("--without-mingle", "--without-gossip", "-l", "info"),
             ],
             "rq": [

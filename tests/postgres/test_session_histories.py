@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import InvalidRequestError, ResourceClosedError
@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from outlast import TaskQueue
 from outlast.address import address_of
 from tests.asgi import jobs
+from tests.histories import in_time, many
 from tests.postgres.callers import address_url, make_table, things
 from tests.postgresql import new_store
 from tests.stores import execute
@@ -97,8 +98,8 @@ class History:
                 session.close()
 
 
-@pytest.mark.timeout(400)  # many histories on a loaded machine take their time
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@in_time
+@many(60)
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=16))
 def test_jobs_and_data_share_one_fate(queue, engine, url, caplog, steps):
     """And every job that was added and is not there was told.
