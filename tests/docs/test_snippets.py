@@ -17,7 +17,8 @@ from outlast.address import address_of
 from outlast.job import new_id
 from tests import projects
 from tests.docs.pages import PAGES, READMES, ROOT, Block, blocks
-from tests.docs.running import SNIPPETS, Snippet, free_port, served, served_by_uvicorn
+from tests.docs.running import PATIENCE, SNIPPETS, Snippet, free_port, served, served_by_uvicorn
+from tests.polling import polled
 from tests.postgresql import new_store
 from tests.stores import execute
 
@@ -477,7 +478,7 @@ def test_progress(snippet):
 def test_monitor(snippet):
     with snippet.client() as client:
         assert "outlast_workers" in client.get("/internal/metrics").text
-        assert client.get("/internal/healthz").json()["workers"] == 1
+        assert polled(lambda: client.get("/internal/healthz").json()["workers"] == 1, PATIENCE)
 
 
 def test_lifespan(snippet, tmp_path, capfd):
